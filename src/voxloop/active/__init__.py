@@ -1,0 +1,1 @@
+"""Choosing what to label next, and proving whether the choice paid."""

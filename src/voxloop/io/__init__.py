@@ -1,0 +1,1 @@
+"""Files of scans: read into volumes with every doubt raised, written atomically."""

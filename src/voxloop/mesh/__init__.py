@@ -1,0 +1,1 @@
+"""Closed surfaces of labels in world millimetres, checked and exported."""

@@ -1,0 +1,1 @@
+"""How well a prediction agrees with a reference, with intervals and stated conventions."""

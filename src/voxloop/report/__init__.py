@@ -1,0 +1,1 @@
+"""Curves, overlays and one HTML file that needs no network."""

@@ -1,0 +1,1 @@
+"""Learning from whole, partial and mixed annotations within a time budget."""

@@ -1,0 +1,83 @@
+"""An image, or a label map, together with its grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxloop.errors import DataError, Problem
+from voxloop.volume.geometry import Geometry
+from voxloop.volume.labels import BACKGROUND, IGNORE, LabelTable
+
+__all__ = ["LabelArray", "LabelMap", "Volume"]
+
+LabelArray = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """One channel of a scan.
+
+    Attributes:
+        array: (I, J, K), any real number type, finite; axes as in the file.
+        geometry: the grid, of the same shape.
+    """
+
+    array: npt.NDArray[Any]
+    geometry: Geometry
+
+    def __post_init__(self) -> None:
+        _check_shape(self.array, self.geometry)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """One label per voxel: 0 background, values of the table, or `IGNORE` for not looked at.
+
+    Attributes:
+        array: (I, J, K) of uint8.
+        geometry: the grid, of the same shape.
+        labels: which value stands for what; other values (but 0 and 255) are an error.
+    """
+
+    array: LabelArray
+    geometry: Geometry
+    labels: LabelTable
+
+    def __post_init__(self) -> None:
+        _check_shape(self.array, self.geometry)
+        allowed = {BACKGROUND, IGNORE, *self.labels.values}
+        found = set(np.flatnonzero(np.bincount(self.array.ravel(), minlength=256)).tolist())
+        if found - allowed:
+            raise DataError(
+                Problem(
+                    "label map",
+                    f"values {sorted(allowed - {IGNORE})}",
+                    f"unknown values {sorted(found - allowed)}",
+                    "add them to the label table or correct the label map",
+                )
+            )
+
+    def mask(self, value: int) -> npt.NDArray[np.bool_]:
+        """Where the label `value` is, as a boolean array (I, J, K)."""
+        return np.asarray(self.array == value)
+
+    def volume_ml(self, value: int) -> float:
+        """Volume of the label `value` in millilitres."""
+        count = int(np.count_nonzero(self.array == value))
+        return count * self.geometry.voxel_volume_mm3 / 1000
+
+
+def _check_shape(array: npt.NDArray[Any], geometry: Geometry) -> None:
+    if array.shape != geometry.shape:
+        raise DataError(
+            Problem(
+                "volume",
+                f"an array of shape {geometry.shape}",
+                f"{array.shape}",
+                "take array and header from the same file",
+            )
+        )
