@@ -1,0 +1,55 @@
+"""Which label table a set of label-map files goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from voxloop.dataset.index import INDEX
+from voxloop.dataset.layouts import read_dataset
+from voxloop.errors import DataError, Problem
+from voxloop.io.formats import read_volume
+from voxloop.volume.labels import BACKGROUND, IGNORE, LabelTable
+
+__all__ = ["label_table_for"]
+
+
+def label_table_for(
+    paths: Iterable[Path], given: LabelTable | None = None
+) -> tuple[LabelTable, int | None]:
+    """The label table of label maps, and the value they use for voxels nobody looked at.
+
+    Taken from what was given, else from a `dataset.json` in the files' folder or the one above
+    (nnU-Net and Decathlon layouts), else from the values found: value 3 becomes "label 3".
+
+    Args:
+        paths: label maps, at least one.
+        given: a table that is known already.
+
+    Raises:
+        DataError: if the files cannot be read, or hold no label at all.
+    """
+    files = list(paths)
+    if given is not None:
+        return given, None
+    for folder in dict.fromkeys(place for path in files for place in path.absolute().parents[:2]):
+        if (folder / INDEX).exists():
+            dataset = read_dataset(folder)
+            if dataset.labels is not None:
+                return dataset.labels, dataset.ignore_value
+    values: set[int] = set()
+    for path in files:
+        values |= {int(value) for value in np.unique(read_volume(path).array)}
+    found = sorted(values - {BACKGROUND, IGNORE})
+    if not found:
+        raise DataError(
+            Problem(
+                ", ".join(path.name for path in files[:3]),
+                "at least one label",
+                "background only",
+                "name the labels (--labels), or check that these are label maps",
+            )
+        )
+    return LabelTable({value: f"label {value}" for value in found}), None
