@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# the first example of a property pays for imports; time is measured in benchmarks, not here
+settings.register_profile("voxloop", deadline=None)
+settings.load_profile("voxloop")
 
 ROOT = Path(__file__).resolve().parent.parent
 

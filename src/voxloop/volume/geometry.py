@@ -134,6 +134,19 @@ class Geometry:
             parts.append(f"spacing {_mm(other.spacing_mm)} instead of {_mm(self.spacing_mm)}")
         return ", ".join(parts)
 
+    def canonical(self) -> Geometry:
+        """The same voxels with axes reordered and reversed so as to run closest to R, A, S."""
+        order = np.argsort(self.world_axes)
+        matrix = np.eye(4)
+        corner_vox = np.zeros(3)
+        for world, axis in enumerate(order):
+            column = self.matrix[:3, axis]
+            reverse = column[world] < 0
+            matrix[:3, world] = -column if reverse else column
+            corner_vox[axis] = self.shape[axis] - 1 if reverse else 0
+        matrix[:3, 3] = self.to_world([corner_vox])[0]
+        return Geometry.from_affine([self.shape[axis] for axis in order], matrix)
+
     def resampled(self, spacing_mm: tuple[float, float, float]) -> Geometry:
         """The grid of another spacing that covers the same space, axes and directions kept.
 

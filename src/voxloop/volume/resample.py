@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from voxloop.volume.geometry import Geometry
+from voxloop.volume.geometry import AFFINE_TOLERANCE_VOX, FloatArray, Geometry
 
 __all__ = ["resample_labels", "resample_linear"]
+
+_ANTI_ALIAS = 0.42
+"""Standard deviation of the smoothing, in new voxels: full width at half maximum of one voxel."""
 
 
 def resample_linear(
@@ -17,7 +22,8 @@ def resample_linear(
 
     Where the target is coarser than the source the image is smoothed first, so that fine
     structure is averaged instead of being hit or missed. Outside the source its nearest voxel
-    is continued.
+    is continued. Grids that differ by the order and direction of their axes only exchange
+    values exactly.
 
     Args:
         array: (I, J, K) on `source`.
@@ -27,9 +33,12 @@ def resample_linear(
     Returns:
         Array of the target's shape, float32.
     """
-    if source == target:
-        return np.asarray(array, dtype=np.float32)
-    return np.asarray(_resample(_smoothed(array, source, target), source, target, labels=False))
+    array = np.asarray(array, dtype=np.float32)
+    to_source = _target_to_source(source, target)
+    reordered = _reordered(array, to_source, target.shape)
+    if reordered is not None:
+        return reordered
+    return np.asarray(_resample(_smoothed(array, to_source), to_source, target, labels=False))
 
 
 def resample_labels(
@@ -45,32 +54,54 @@ def resample_labels(
     Returns:
         Array of the target's shape, uint8.
     """
-    if source == target:
+    to_source = _target_to_source(source, target)
+    reordered = _reordered(array, to_source, target.shape)
+    if reordered is not None:
+        return reordered
+    return np.asarray(_resample(array, to_source, target, labels=True))
+
+
+def _target_to_source(source: Geometry, target: Geometry) -> FloatArray:
+    return np.asarray(np.linalg.inv(source.matrix) @ target.matrix)
+
+
+def _reordered(
+    array: npt.NDArray[Any], to_source: FloatArray, shape: tuple[int, int, int]
+) -> npt.NDArray[Any] | None:
+    """The array with axes reordered and reversed, if that alone leads to the target grid."""
+    exact = np.rint(to_source)
+    axes = np.abs(exact[:3, :3]).argmax(axis=0)
+    is_permutation = sorted(axes) == [0, 1, 2] and np.abs(exact[:3, :3]).sum() == 3
+    reach = np.abs(to_source - exact)[:3] @ np.array([*shape, 1.0])
+    if not is_permutation or reach.max() > AFFINE_TOLERANCE_VOX:
+        return None
+    steps = exact[axes, [0, 1, 2]]
+    starts = exact[axes, 3]
+    expected = np.where(steps > 0, 0, np.array(array.shape)[axes] - 1)
+    if tuple(np.array(array.shape)[axes]) != tuple(shape) or (starts != expected).any():
+        return None
+    turned = array.transpose(axes.tolist())
+    directions = tuple(slice(None, None, int(step)) for step in steps)
+    return np.ascontiguousarray(turned[directions])
+
+
+def _smoothed(array: npt.NDArray[np.float32], to_source: FloatArray) -> npt.NDArray[np.float32]:
+    from scipy.ndimage import gaussian_filter
+
+    step_vox = np.abs(to_source[:3, :3]).max(axis=1)
+    sigma_vox = np.sqrt(np.maximum(step_vox**2 - 1, 0)) * _ANTI_ALIAS
+    if sigma_vox.max() < 0.1:
         return array
-    return np.asarray(_resample(array, source, target, labels=True))
-
-
-def _smoothed(
-    array: npt.NDArray[np.float32], source: Geometry, target: Geometry
-) -> npt.NDArray[np.float32]:
-    from scipy.ndimage import gaussian_filter  # heavy, and only coarser targets need it
-
-    step_vox = np.abs(np.linalg.inv(source.matrix[:3, :3]) @ target.matrix[:3, :3]).max(axis=1)
-    # the usual choice for halving: sigma of half a new voxel less half an old one, in quadrature
-    sigma = np.sqrt(np.maximum(step_vox**2 - 1, 0)) * 0.42
-    if sigma.max() < 0.1:
-        return np.asarray(array, dtype=np.float32)
-    return np.asarray(gaussian_filter(np.asarray(array, dtype=np.float32), sigma, mode="nearest"))
+    return np.asarray(gaussian_filter(array, sigma_vox, mode="nearest"))
 
 
 def _resample(
-    array: npt.NDArray[np.generic], source: Geometry, target: Geometry, *, labels: bool
-) -> npt.NDArray[np.generic]:
-    import SimpleITK as sitk  # a third of a second to import; resampling is rare at start-up
+    array: npt.NDArray[Any], to_source: FloatArray, target: Geometry, *, labels: bool
+) -> npt.NDArray[Any]:
+    import SimpleITK as sitk
 
     image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
-    # voxel indices of the source serve as ITK's world: no direction matrix has to be orthogonal
-    to_source = np.linalg.inv(source.matrix) @ target.matrix
+    # voxel indices of the source serve as ITK's world, so sheared grids need no exception
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(to_source[:3, :3].ravel().tolist())
     transform.SetTranslation(to_source[:3, 3].tolist())
