@@ -1,0 +1,201 @@
+"""One delivered label map on its way to a revision: checked, cut to what was looked at, staged."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from voxloop.dataset.annotation import Annotation
+from voxloop.errors import DataError, Problem, UsageError
+from voxloop.io.formats import read_label_map
+from voxloop.volume.volume import LabelArray, LabelMap
+from voxloop.workspace import audit
+from voxloop.workspace.annotations import Origin, Revision, draft_revision, stage_map
+from voxloop.workspace.cases import CaseRecord
+from voxloop.workspace.delivery import LookedAt, answer, changed_outside, is_known, looked_at
+from voxloop.workspace.queries import StoredQuery
+from voxloop.workspace.rounds import RoundStage
+from voxloop.workspace.staging import Staging
+from voxloop.workspace.workspace import Workspace
+
+__all__ = ["CheckedDelivery", "CollectOptions", "check_delivery"]
+
+
+@dataclass(frozen=True)
+class CollectOptions:
+    """What is known of a delivery beside its files.
+
+    Attributes:
+        looked_at: how to tell where somebody looked; the workspace's setting where None.
+        axis: across which slices count for `labelled-slices`; the case's slice axis where None.
+        asked: names of the labels that were looked for; all where None.
+        author: the annotator; the workspace's setting, then the system's user, where empty.
+        seconds: what the whole delivery took, above zero; shared out by voxels looked at.
+        ignore_value: a value that means "not looked at" beside 255.
+
+    Raises:
+        UsageError: if axis, seconds or policy cannot be.
+    """
+
+    looked_at: LookedAt | None = None
+    axis: int | None = None
+    asked: tuple[str, ...] | None = None
+    author: str = ""
+    seconds: float | None = None
+    ignore_value: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.axis not in {None, 0, 1, 2}:
+            raise UsageError(f"the slice axis is 0, 1 or 2, not {self.axis}")
+        if self.seconds is not None and not 0 < self.seconds < float("inf"):
+            raise UsageError(f"the time spent is above 0 seconds, not {self.seconds}")
+
+    def completed(self, workspace: Workspace) -> CollectOptions:
+        """The options with the workspace's own in the place of what was left open.
+
+        Raises:
+            UsageError: if labels are asked for that the workspace does not have.
+        """
+        known = workspace.labels.by_name
+        asked = tuple(known) if self.asked is None else self.asked
+        unknown = sorted(set(asked) - set(known))
+        if unknown or not asked:
+            message = f"labels asked for are some of {', '.join(known)}; found {unknown or 'none'}"
+            raise UsageError(message)
+        policy = self.looked_at or workspace.settings.looked_at
+        author = self.author or workspace.settings.author or audit.current_user()
+        return dataclasses.replace(self, asked=asked, looked_at=policy, author=author)
+
+
+@dataclass(frozen=True)
+class CheckedDelivery:
+    """A delivery that can be stored.
+
+    Attributes:
+        case_id: the case.
+        looked_voxels: how many voxels were looked at.
+        draft: the revision and its staged label map, or None if nothing is new.
+        round: the round whose queries were looked at, or None.
+        answered: numbers of those that it answers.
+        warnings: what was not stored, in words.
+    """
+
+    case_id: str
+    looked_voxels: int
+    draft: tuple[Revision, Path] | None
+    round: int | None
+    answered: tuple[int, ...]
+    warnings: tuple[str, ...]
+
+
+def check_delivery(
+    workspace: Workspace,
+    options: CollectOptions,
+    delivery: tuple[CaseRecord, Path],
+    staging: Staging,
+) -> CheckedDelivery:
+    """Check a label map and stage it.
+
+    Args:
+        workspace: where to.
+        options: completed.
+        delivery: case and label map.
+        staging: where the change is prepared.
+
+    Raises:
+        DataError: if it cannot be taken.
+    """
+    record, path = delivery
+    latest = workspace.current_round()
+    annotating = latest is not None and latest.stage is RoundStage.ANNOTATING
+    number = latest.number if latest is not None and annotating else None
+    queries = [q for q in _open_queries(workspace, number) if q.query.case_id == record.id]
+    label_map = read_label_map(path, workspace.labels, ignore_value=options.ignore_value)
+    annotation = _answer(label_map, options, record, queries)
+    target = workspace.target_of(record.id)
+    baseline = _packed(workspace, number, record)
+    warnings = [
+        *_outside(label_map, annotation, target.values if baseline is None else baseline, record),
+        *_not_asked(label_map, annotation, record),
+        *_in_part(annotation, queries, record),
+    ]
+    draft = None
+    if not is_known(target, annotation):
+        origin = Origin(options.author, "collect", number)
+        revision = draft_revision(workspace.layout, record, annotation, origin)
+        draft = revision, stage_map(staging, annotation)
+    looked = annotation.looked_at
+    answered = tuple(q.number for q in queries if looked[q.query.region.slices].all())
+    return CheckedDelivery(record.id, int(looked.sum()), draft, number, answered, tuple(warnings))
+
+
+def _answer(
+    label_map: LabelMap,
+    options: CollectOptions,
+    record: CaseRecord,
+    queries: Sequence[StoredQuery],
+) -> Annotation:
+    difference = record.geometry.difference(label_map.geometry)
+    if difference:
+        remedy = "label the scan itself, not a resampled or reoriented copy"
+        raise DataError(Problem("label map", "the scan's grid", difference, remedy))
+    mask = looked_at(
+        label_map.array,
+        options.looked_at or LookedAt.AUTO,
+        [query.query.region for query in queries],
+        record.slice_axis if options.axis is None else options.axis,
+        "label map",
+    )
+    by_name = label_map.labels.by_name
+    return answer(label_map, mask, [by_name[name] for name in options.asked or ()], "label map")
+
+
+def _open_queries(workspace: Workspace, round_number: int | None) -> tuple[StoredQuery, ...]:
+    return () if round_number is None else workspace.open_queries()
+
+
+def _packed(
+    workspace: Workspace, round_number: int | None, record: CaseRecord
+) -> LabelArray | None:
+    if round_number is None:
+        return None
+    packed = workspace.layout.packed_map(round_number, record.id)
+    return read_label_map(packed, workspace.labels).array if packed.exists() else None
+
+
+def _outside(
+    label_map: LabelMap, annotation: Annotation, baseline: LabelArray, record: CaseRecord
+) -> Iterator[str]:
+    changed = changed_outside(label_map.array, annotation.looked_at, baseline)
+    if changed.any():
+        others = tuple(axis for axis in range(3) if axis != record.slice_axis)
+        slices = np.flatnonzero(changed.any(axis=others))
+        yield (
+            f'case "{record.id}": {np.count_nonzero(changed)} voxels in {slices.size} slices '
+            f"({slices[0]} to {slices[-1]}) were changed outside of what was looked at and are "
+            "not stored; to keep them, collect again with another --looked-at"
+        )
+
+
+def _not_asked(label_map: LabelMap, annotation: Annotation, record: CaseRecord) -> Iterator[str]:
+    for value in sorted(set(label_map.labels) - annotation.asked):
+        count = np.count_nonzero(label_map.mask(value) & annotation.looked_at)
+        if count:
+            name = label_map.labels.names[value]
+            yield f'case "{record.id}": {count} voxels of {name!r}, not asked for, are not stored'
+
+
+def _in_part(
+    annotation: Annotation, queries: Sequence[StoredQuery], record: CaseRecord
+) -> Iterator[str]:
+    for query in queries:
+        looked = annotation.looked_at[query.query.region.slices]
+        if looked.any() and not looked.all():
+            yield (
+                f'case "{record.id}": query {query.number} is answered in part '
+                f"({looked.mean():.0%}) and stays open"
+            )

@@ -1,0 +1,138 @@
+"""From a label map that somebody delivers to what they looked at in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from voxloop.dataset.annotation import Annotation, Target
+from voxloop.errors import DataError, Problem
+from voxloop.volume.boxes import Box
+from voxloop.volume.labels import BACKGROUND, IGNORE
+from voxloop.volume.volume import LabelArray, LabelMap
+
+__all__ = ["LookedAt", "answer", "changed_outside", "is_known", "looked_at"]
+
+Mask = npt.NDArray[np.bool_]
+
+
+class LookedAt(StrEnum):
+    """How to tell where a person looked, since a 0 in a label map does not say."""
+
+    AUTO = "auto"
+    """`marked` if the file has the ignore value, else `queries` if any are open, else refused."""
+    MARKED = "marked"
+    """Everywhere but at the ignore value, which the file must contain."""
+    QUERIES = "queries"
+    """In the regions that were asked for and are still open."""
+    LABELLED_SLICES = "labelled-slices"
+    """In every slice that has a label."""
+    ALL = "all"
+    """Everywhere but at the ignore value."""
+
+
+def looked_at(
+    array: LabelArray, policy: LookedAt, regions: Sequence[Box], axis: int, where: str
+) -> Mask:
+    """Where somebody looked, (I, J, K).
+
+    Args:
+        array: the delivered label map.
+        policy: how to tell.
+        regions: the case's open queries.
+        axis: across which slices count for `LABELLED_SLICES`.
+        where: case and file, for messages.
+
+    Raises:
+        DataError: if the policy does not apply to this label map; names those that might.
+    """
+    marked = np.asarray(array != IGNORE)
+    if policy is LookedAt.AUTO:
+        policy = _resolved(marked, regions, where)
+    if policy is LookedAt.ALL:
+        return marked
+    if policy is LookedAt.MARKED:
+        if marked.all():
+            remedy = f"mark what was not looked at with {IGNORE}, or collect with another policy"
+            raise _bad(where, f"voxels of the ignore value {IGNORE}", "none", remedy)
+        return marked
+    mask = np.zeros(array.shape, dtype=bool)
+    if policy is LookedAt.QUERIES:
+        if not regions:
+            found = "no open query for this case"
+            raise _bad(where, "an answer to a query", found, _options("'queries'"))
+        for region in regions:
+            mask[region.slices] = True
+    else:
+        others = tuple(a for a in range(3) if a != axis)
+        labelled = (marked & (array != BACKGROUND)).any(axis=others)
+        if not labelled.any():
+            found = "no label in any slice"
+            raise _bad(where, "at least one labelled slice", found, _options("'labelled-slices'"))
+        mask[:] = np.expand_dims(labelled, others)
+    return np.asarray(mask & marked)
+
+
+def answer(label_map: LabelMap, mask: Mask, asked: Iterable[int], where: str) -> Annotation:
+    """Keep of a label map what was looked at and asked for.
+
+    Args:
+        label_map: as delivered.
+        mask: where somebody looked, (I, J, K).
+        asked: values of the labels that were looked for.
+        where: case and file, for messages.
+
+    Raises:
+        DataError: if nothing is left.
+    """
+    if not mask.any():
+        remedy = f"label something, or remove the ignore value {IGNORE} where you have looked"
+        raise _bad(where, "at least one voxel that was looked at", "none", remedy)
+    wanted = frozenset(asked)
+    kept = np.where(np.isin(label_map.array, sorted(wanted)), label_map.array, BACKGROUND)
+    array = np.where(mask, kept, IGNORE).astype(np.uint8)
+    return Annotation(LabelMap(array, label_map.geometry, label_map.labels), wanted)
+
+
+def is_known(target: Target, annotation: Annotation) -> bool:
+    """True if an annotation says nothing that is not known already."""
+    looked = annotation.looked_at
+    new, old = annotation.label_map.array[looked], target.values[looked]
+    answered = np.array([annotation.asked <= labels for labels in target.asked_sets])
+    # A 0 says nothing of a label that was not asked for.
+    kept = (new == BACKGROUND) & ~np.isin(old, [BACKGROUND, IGNORE, *annotation.asked])
+    return bool(answered[target.asked[looked]].all() and ((new == old) | kept).all())
+
+
+def changed_outside(array: LabelArray, mask: Mask, baseline: LabelArray) -> Mask:
+    """Where a delivery differs from what it started from, but nobody was said to look.
+
+    Args:
+        array: the delivered label map (I, J, K).
+        mask: where somebody looked.
+        baseline: what the annotator was given; ignore counts as background.
+    """
+    started = np.where(baseline == IGNORE, BACKGROUND, baseline)
+    return np.asarray(~mask & (array != IGNORE) & (array != started))
+
+
+def _resolved(marked: Mask, regions: Sequence[Box], where: str) -> LookedAt:
+    if not marked.all():
+        return LookedAt.MARKED
+    if regions:
+        return LookedAt.QUERIES
+    expected = f"the ignore value {IGNORE} where nobody looked, or an open query for this case"
+    raise _bad(where, expected, "neither", _options())
+
+
+def _options(without: str = "") -> str:
+    choices = ("'labelled-slices' (slices with a label)", "'all' (the whole scan)")
+    offered = " or ".join(c for c in choices if not without or without not in c)
+    return f"say where you looked: --looked-at with {offered}"
+
+
+def _bad(where: str, expected: str, found: str, remedy: str) -> DataError:
+    return DataError(Problem(where, expected, found, remedy))

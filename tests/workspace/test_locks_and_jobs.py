@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from voxloop.errors import UsageError
+from voxloop.workspace.jobs import JobState, jobs_of, running_job
+from voxloop.workspace.layout import Layout
+from voxloop.workspace.lock import exclusive
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from voxloop.workspace.jobs import running_job
+from voxloop.workspace.layout import Layout
+with running_job(Layout(Path(sys.argv[1])), "train"):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_job_is_told_who_holds_the_workspace_until_that_one_is_killed(
+    tmp_path: Path,
+) -> None:
+    layout = Layout(tmp_path)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert [job.state for job in jobs_of(layout)] == [JobState.RUNNING]
+        expected = rf"segment cannot start: process {other.pid} \(train\)"
+        with pytest.raises(UsageError, match=expected), running_job(layout, "segment"):
+            pass
+        other.send_signal(signal.SIGKILL)
+    assert [job.state for job in jobs_of(layout)] == [JobState.INTERRUPTED]
+    with running_job(layout, "segment"):
+        pass
+    assert [job.state for job in jobs_of(layout)] == [JobState.INTERRUPTED, JobState.DONE]
+
+
+def test_a_job_that_fails_says_why_and_frees_the_workspace(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    with pytest.raises(ZeroDivisionError, match="by zero"), running_job(layout, "train"):
+        _ = 1 / 0
+    with pytest.raises(KeyboardInterrupt, match="Ctrl-C"), running_job(layout, "train"):
+        raise KeyboardInterrupt("Ctrl-C")
+    failed, interrupted = jobs_of(layout)
+    assert (failed.state, failed.message[:17]) == (JobState.FAILED, "ZeroDivisionError")
+    assert interrupted.state is JobState.INTERRUPTED
+
+
+def test_a_lock_excludes_other_threads_and_leaves_an_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    with (
+        exclusive(path, "one"),
+        pytest.raises(UsageError, match=rf"process {os.getpid()} \(one\)"),
+        exclusive(path, "two", wait_s=0.05),
+    ):
+        pass
+    assert path.read_bytes() == b""
