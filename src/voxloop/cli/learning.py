@@ -1,0 +1,163 @@
+"""The verbs of the loop: `suggest`, `train`, `segment`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from voxloop.cli.options import HERE, AuthorOption, JsonOption, WorkspaceOption
+from voxloop.cli.render import Screen
+from voxloop.cli.result import Result, Table, counted
+
+if TYPE_CHECKING:  # numpy, which `voxloop --help` can do without
+    from voxloop.volume.boxes import Box
+    from voxloop.workspace.queries import StoredQuery
+
+__all__ = ["register", "segment", "suggest", "train"]
+
+_BAD_DATA = 3
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    for command in (suggest, train, segment):
+        app.command()(command)
+
+
+def suggest(
+    *,
+    workspace: WorkspaceOption = HERE,
+    query_size: Annotated[int, typer.Option(min=1, help="How many slices to ask for.")] = 16,
+    strategy: Annotated[
+        str, typer.Option(help="How to choose; an unknown name is answered with those there are.")
+    ] = "entropy",
+    seed: Annotated[int, typer.Option(min=0, help="Of the first round's random choices.")] = 0,
+    author: AuthorOption = "",
+    json: JsonOption = False,
+) -> int:
+    """Choose the slices to label next; the same ones again while they are open."""
+    from voxloop.workspace.actions.suggest import suggest as action
+    from voxloop.workspace.workspace import Workspace
+
+    screen = Screen(json=json)
+    opened = Workspace.open(workspace)
+    with screen.progress() as progress:
+        done = action(
+            opened, query_size=query_size, strategy=strategy, seed=seed, actor=author,
+            progress=progress,
+        )  # fmt: skip
+    result = Result(
+        summary=f"round {done.round_number} asks for {counted(len(done.queries), 'region')}, "
+        f"chosen by {done.strategy}; {done.share_annotated:.1%} of the slices are annotated",
+        document=done.to_json(),
+        tables=(_query_table(done.queries),),
+        wrote=(opened.layout.queries_file(done.round_number),),
+        next_step=done.next_step,
+    )
+    return screen.show(result)
+
+
+def train(
+    *,
+    workspace: WorkspaceOption = HERE,
+    minutes: Annotated[float, typer.Option(help="Wall time that learning should take.")] = 10.0,
+    steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps, instead of minutes.", show_default="none")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, patches and augmentation.")] = 0,
+    author: AuthorOption = "",
+    json: JsonOption = False,
+) -> int:
+    """Learn from everything annotated so far; resumes after an interruption."""
+    from voxloop.train.config import TrainConfig
+    from voxloop.workspace.actions.train import train as action
+    from voxloop.workspace.workspace import Workspace
+
+    screen = Screen(json=json)
+    config = TrainConfig(steps=steps, minutes=minutes, seed=seed)
+    opened = Workspace.open(workspace)
+    with screen.progress() as progress:
+        done = action(opened, config, actor=author, progress=progress)
+    training = done.training
+    warnings = (
+        *_if_any(len(done.skipped_queries), "open queries were given up unanswered"),
+        *_if_any(training.skipped, "steps had no effect, because their loss was not finite"),
+    )
+    result = Result(
+        summary=f"round {done.round_number}: learned from {counted(done.cases, 'case')} in "
+        f"{counted(training.steps, 'step')} and {training.seconds:.0f} s",
+        document=done.to_json(),
+        wrote=(done.model,),
+        warnings=warnings,
+        next_step=done.next_step,
+    )
+    return screen.show(result)
+
+
+def segment(
+    scans: Annotated[
+        list[Path], typer.Argument(help="A folder of scans or a data set, or single scans.")
+    ],
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the label maps; created if need be.")
+    ] = Path("predictions"),
+    model: Annotated[
+        Path | None,
+        typer.Option(help="The model's file.", show_default="the workspace's newest"),
+    ] = None,
+    workspace: WorkspaceOption = HERE,
+    mirror: Annotated[
+        bool,
+        typer.Option("--mirror", help="Average with mirrored views where sides allow it; slower."),
+    ] = False,
+    json: JsonOption = False,
+) -> int:
+    """Apply a model to scans: a label map for each, on its own grid."""
+    from voxloop.workspace.actions.segment import segment as action
+    from voxloop.workspace.learning import newest_model
+    from voxloop.workspace.workspace import Workspace
+
+    screen = Screen(json=json)
+    file = newest_model(Workspace.open(workspace)) if model is None else model
+    source = scans[0] if len(scans) == 1 else scans
+    with screen.progress() as progress:
+        done = action(file, source, out, mirror=mirror, progress=progress)
+    result = Result(
+        summary=f"{counted(len(done.written), 'scan')} segmented in {done.seconds:.1f} s, "
+        f"{len(done.kept)} were done before, {len(done.failed)} failed",
+        document=done.to_json(),
+        wrote=(done.out,) if done.written else (),
+        warnings=tuple(str(problem) for problem in done.failed),
+        next_step=done.next_step,
+        exit_code=_BAD_DATA if done.failed else 0,
+    )
+    return screen.show(result)
+
+
+def _query_table(queries: tuple[StoredQuery, ...]) -> Table:
+    rows = tuple(
+        (
+            stored.number,
+            stored.query.case_id,
+            _region_words(stored.query.region),
+            f"{stored.query.cost:.0f} {stored.query.unit}",
+            stored.query.reason,
+        )
+        for stored in queries
+    )
+    return Table("to label, best first", ("query", "case", "region", "cost", "why"), rows)
+
+
+def _region_words(region: Box) -> str:
+    """A region as people find it in a viewer; indices count from 0."""
+    axis = region.slice_axis
+    if axis is not None:
+        return f"slice {region.start[axis]} of axis {axis}"
+    return " x ".join(f"{a}-{b - 1}" for a, b in zip(region.start, region.stop, strict=True))
+
+
+def _if_any(count: int, what: str) -> tuple[str, ...]:
+    return (f"{count} {what}",) if count else ()
