@@ -1,0 +1,71 @@
+# Everything a developer or a visitor runs. Needs Python 3.11 or newer, make and git; each target
+# first creates .venv and installs the pinned packages into it where that has not been done yet.
+
+PYTHON ?= python3
+OUT ?= demo-output
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+DOCS_INSTALLED := .venv/.docs-installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CODE := src tests tools benchmarks examples
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-slow lint format bench docs reference clean
+
+help: ## Say what the targets do
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) \
+	  | while IFS='|' read -r target text; do printf '%-18s %s\n' "$$target" "$$text"; done
+
+demo: $(INSTALLED) ## From a few labelled slices to scores and meshes, into OUT=demo-output
+	$(BIN)/voxloop demo --out "$(OUT)"
+
+test: $(INSTALLED) ## Run the tests that take minutes in all
+	$(BIN)/python -m pytest
+
+test-slow: $(INSTALLED) ## Run the tests that take minutes each
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED) ## Check style, format and types
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Bring the code into the project's format
+	$(BIN)/ruff check --fix-only --quiet $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+bench: $(INSTALLED) ## Run every benchmark; each writes its JSON to benchmarks/results
+	@set -e; for script in benchmarks/*.py; do \
+	  test -e "$$script" || { echo "no benchmark yet"; break; }; \
+	  echo "== $$script"; $(BIN)/python "$$script"; \
+	done
+
+docs: $(DOCS_INSTALLED) ## Build the documentation into site
+	$(BIN)/zensical build --clean --strict
+
+reference: $(INSTALLED) ## Write the generated pages of docs/reference anew
+	$(BIN)/python tools/generate_reference.py
+
+clean: ## Remove whatever the other targets made, .venv included
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache build dist site demo-output
+	find src tests tools benchmarks examples -type d -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Voxloop needs Python 3.11 or newer, but '$(PYTHON)' is" \
+	    "$$($(PYTHON) --version 2>/dev/null || echo not there);" \
+	    "name another, e.g.: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo "cannot create .venv; on Debian and Ubuntu run: apt install python3-venv" >&2; exit 1; }
+
+$(INSTALLED): requirements/lock.txt pyproject.toml | .venv/bin/python
+	@echo "Installing the pinned packages into .venv (once, a few minutes)"
+	@$(PIP) install --requirement requirements/lock.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DOCS_INSTALLED): requirements/docs.txt $(INSTALLED)
+	@$(PIP) install --requirement requirements/docs.txt
+	@touch $@
