@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from plans import small_plan
 from safetensors.torch import save_file
 from torch import Tensor
 
+from plans import small_plan
 from voxloop.errors import DataError
 from voxloop.model.checkpoint import (
     Checkpoint,
@@ -97,8 +97,14 @@ def test_weights_of_another_programme_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"widths": (4, 6)}, {"stem": (2, 2, 1)}, {"labels": {"body": 1}}, {"strides": ((2, 2, 2),)}]
-)  # fmt: skip
+    "other",
+    [
+        {"widths": (4, 6)},
+        {"stem": (2, 2, 1)},
+        {"labels": {"body": 1}},
+        {"strides": ((2, 2, 2),)},
+    ],
+)
 def test_weights_that_do_not_fit_the_plan_are_refused(
     tmp_path: Path, other: dict[str, object]
 ) -> None:
@@ -109,8 +115,9 @@ def test_weights_that_do_not_fit_the_plan_are_refused(
 
 
 @pytest.mark.parametrize(
-    "change", [{"plan": "{"}, {"plan": "[]"}, {"plan": None}, {"provenance": "{"}, {"provenance": None}]
-)  # fmt: skip
+    "change",
+    [{"plan": "{"}, {"plan": "[]"}, {"plan": None}, {"provenance": "{"}, {"provenance": None}],
+)
 def test_a_header_that_says_nothing_sensible_is_refused(
     saved: Path, change: dict[str, str | None]
 ) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from plans import small_plan
 
+from plans import small_plan
 from voxloop.model.unet import UNet, build_network
 
 Triple = tuple[int, int, int]

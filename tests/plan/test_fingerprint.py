@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from phantoms import ellipsoid_mask, oblique_geometry
 
+from phantoms import ellipsoid_mask, oblique_geometry
 from voxloop.dataset.annotation import Annotation, Target, merge
 from voxloop.errors import DataError
 from voxloop.plan.fingerprint import CaseFingerprint, Fingerprint, fingerprint_case, summarise_cases
@@ -51,9 +51,7 @@ def test_the_same_voxels_stored_in_another_order_have_the_same_fingerprint(
     stored = Geometry.from_affine([geometry.shape[a] for a in order], matrix)
     turn = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
     found, expected = (
-        summarise_cases(
-            [fingerprint_case((Volume(i, g),), _target(s, g), RNG(0))], ("MR",), LABELS
-        )
+        summarise_cases([fingerprint_case((Volume(i, g),), _target(s, g), RNG(0))], ("MR",), LABELS)
         for i, s, g in (
             (image[turn].transpose(order), labels[turn].transpose(order), stored),
             (image, labels, geometry),

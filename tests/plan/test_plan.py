@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plans import small_plan
 
+from plans import small_plan
 from voxloop.errors import DataError
 from voxloop.plan.plan import Normalisation, Plan, load_plan, save_plan
 

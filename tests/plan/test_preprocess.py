@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from phantoms import ellipsoid_mask, oblique_geometry
 from plans import small_plan
-
 from voxloop.dataset.annotation import Annotation, merge
 from voxloop.errors import DataError
 from voxloop.plan.plan import Normalisation

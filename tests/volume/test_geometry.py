@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from phantoms import oblique_geometry
 
+from phantoms import oblique_geometry
 from voxloop.errors import DataError
 from voxloop.volume.geometry import Geometry
 

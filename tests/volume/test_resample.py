@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from phantoms import oblique_geometry
 
+from phantoms import oblique_geometry
 from voxloop.volume.geometry import Geometry
 from voxloop.volume.resample import resample_labels, resample_linear
 
@@ -17,7 +17,7 @@ def _world_ramp(geometry: Geometry) -> np.ndarray:
     indices = np.stack(np.meshgrid(*map(np.arange, geometry.shape), indexing="ij"), axis=-1)
     points = geometry.to_world(indices.reshape(-1, 3))
     ramp = points @ np.array([0.3, -0.2, 0.5]) + 7
-    return ramp.reshape(geometry.shape).astype(np.float32)
+    return np.asarray(ramp.reshape(geometry.shape), dtype=np.float32)
 
 
 @given(st.permutations([0, 1, 2]), st.tuples(*[st.booleans()] * 3))
@@ -30,7 +30,9 @@ def test_reordering_axes_is_lossless_both_ways(order: list[int], flips: tuple[bo
     there = resample_labels(array, source, source.canonical())
     np.testing.assert_array_equal(resample_labels(there, source.canonical(), source), array)
     ramp = resample_linear(_world_ramp(source), source, source.canonical())
-    np.testing.assert_array_equal(ramp, resample_linear(ramp, source.canonical(), source.canonical()))
+    np.testing.assert_array_equal(
+        ramp, resample_linear(ramp, source.canonical(), source.canonical())
+    )
     np.testing.assert_allclose(ramp, _world_ramp(source.canonical()), atol=1e-4)
 
 

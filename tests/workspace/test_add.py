@@ -20,7 +20,6 @@ from workspace_samples import (
 
 from voxloop.errors import DataError, LimitError, StorageError
 from voxloop.io.formats import read_volume, write_label_map, write_volume
-from voxloop.volume.geometry import Geometry
 from voxloop.volume.labels import IGNORE, LabelTable
 from voxloop.volume.volume import LabelMap, Volume
 from voxloop.workspace.actions.add import add

@@ -109,10 +109,6 @@ def segment(
         typer.Option(help="The model's file.", show_default="the workspace's newest"),
     ] = None,
     workspace: WorkspaceOption = HERE,
-    mirror: Annotated[
-        bool,
-        typer.Option("--mirror", help="Average with mirrored views where sides allow it; slower."),
-    ] = False,
     json: JsonOption = False,
 ) -> int:
     """Apply a model to scans: a label map for each, on its own grid."""
@@ -124,7 +120,7 @@ def segment(
     file = newest_model(Workspace.open(workspace)) if model is None else model
     source = scans[0] if len(scans) == 1 else scans
     with screen.progress() as progress:
-        done = action(file, source, out, mirror=mirror, progress=progress)
+        done = action(file, source, out, progress)
     result = Result(
         summary=f"{counted(len(done.written), 'scan')} segmented in {done.seconds:.1f} s, "
         f"{len(done.kept)} were done before, {len(done.failed)} failed",

@@ -49,7 +49,7 @@ def label_table_for(
                 ", ".join(path.name for path in files[:3]),
                 "at least one label",
                 "background only",
-                "name the labels (--labels), or check that these are label maps",
+                "name the labels (--label), or check that these are label maps",
             )
         )
     return LabelTable({value: f"label {value}" for value in found}), None

@@ -22,6 +22,7 @@ from voxloop.plan.plan import Plan
 __all__ = ["Checkpoint", "load_checkpoint", "read_tensors", "save_checkpoint", "write_tensors"]
 
 _FORMAT = "voxloop-checkpoint-1"
+_HEADER = "voxloop"
 _MAX_TENSORS = 10_000
 
 
@@ -91,7 +92,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
     """Write named tensors with a header of strings as safetensors, atomically."""
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_bytes(path, save(plain, dict(header)))
+    # one entry only: the library writes several in random order, and equal models differed
+    write_bytes(path, save(plain, {_HEADER: json.dumps(dict(header), sort_keys=True)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -105,8 +107,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             names = list(file.keys())
             if len(names) > _MAX_TENSORS:
                 raise _bad(path, f"at most {_MAX_TENSORS} tensors", f"{len(names)}")
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-    except (OSError, SafetensorError) as error:
+            header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
+            if not isinstance(header, dict):
+                raise _bad(path, "a header of names and values", type(header).__name__)
+            return {name: file.get_tensor(name) for name in names}, header
+    except (OSError, ValueError, SafetensorError) as error:
         raise _bad(path, "a readable model file (safetensors)", str(error)) from error
 
 

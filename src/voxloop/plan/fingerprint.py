@@ -16,6 +16,9 @@ from voxloop.volume.volume import Volume
 
 __all__ = ["CaseFingerprint", "Fingerprint", "fingerprint_case", "summarise_cases"]
 
+_ONLY_CT_BELOW = -500.0
+"""Lowest intensities under this are air in Hounsfield units; no MR has them."""
+
 _SAMPLE = 20_000
 """Voxels drawn per case for intensity statistics: percentiles are then good to a per cent."""
 
@@ -106,7 +109,8 @@ def summarise_cases(
 
     Args:
         cases: one fingerprint per case that has annotations.
-        channel_names: as in the data set; a first channel named `CT` means Hounsfield units.
+        channel_names: as in the data set; a first channel named `CT` means Hounsfield
+            units, and so do intensities that reach down to air's.
         labels: the label table.
 
     Raises:
@@ -136,7 +140,7 @@ def summarise_cases(
         shape=_triple(np.median(shapes, axis=0)),
         largest_shape=_triple(shapes.max(axis=0)),
         spacing_mm=tuple(float(v) for v in np.median(spacings, axis=0)),  # type: ignore[arg-type]
-        is_ct=channel_names[0].strip().upper() == "CT",
+        is_ct=channel_names[0].strip().upper() == "CT" or _reaches_air(measured),
         foreground_range=ranges,
         foreground_mean_sd=tuple(
             _mean_sd(values, limits) for values, limits in zip(foreground, ranges, strict=True)
@@ -146,6 +150,10 @@ def summarise_cases(
             value: sum(c.label_vox.get(value, 0) > 0 for c in measured) for value in labels
         },
     )
+
+
+def _reaches_air(cases: tuple[CaseFingerprint, ...]) -> bool:
+    return float(np.median([case.intensity[0][0] for case in cases])) < _ONLY_CT_BELOW
 
 
 def _draw(
@@ -168,7 +176,7 @@ def _range(
         whole = np.median(np.array(intensity), axis=0)
         return float(whole[0]), float(whole[2])
     low, high = np.percentile(values, [0.5, 99.5])
-    return float(low), float(high)
+    return float(low), float(max(high, low + 1))  # a structure of one intensity still has a width
 
 
 def _mean_sd(values: npt.NDArray[np.float64], limits: tuple[float, float]) -> tuple[float, float]:

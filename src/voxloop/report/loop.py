@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from voxloop.mesh.certify import Certificate
 from voxloop.mesh.mesh import Mesh
 from voxloop.mesh.surfaces import mesh_labels
-from voxloop.metrics.table import LabelScore, Summary
+from voxloop.metrics.table import LabelScore, SliceScore, Summary
 from voxloop.report.campaigns import share_table
 from voxloop.report.content import Block, Figure, Report, Section, Text
 from voxloop.report.curves import Curve, learning_curve_png
@@ -55,6 +56,11 @@ class ShownCase:
             tuple(certificate for _, certificate in made.values()),
         )
 
+    @cached_property
+    def overlay(self) -> bytes:
+        """Slices of the scan with reference and prediction, as PNG."""
+        return overlay_png(self.image, reference=self.reference, prediction=self.prediction)
+
 
 def loop_report(
     curves: Sequence[Curve],
@@ -67,7 +73,7 @@ def loop_report(
 
     Args:
         curves: one per strategy.
-        summaries: of the last model, per volume.
+        summaries: of the last model, per volume and per slice.
         scores: of every test case.
         shown: cases to show in pictures.
         provenance: name and value of everything that made the numbers.
@@ -84,7 +90,7 @@ def loop_report(
         provenance=provenance,
         sections=(
             Section("Learning curve", (curve, share_table(curves))),
-            Section("Scores on the test cases", (summary_table(summaries), case_table(labels))),
+            Section("Scores on the test cases", _tables(summaries, labels)),
             *(_case_section(case) for case in shown),
             Section(
                 "Limits",
@@ -94,9 +100,28 @@ def loop_report(
     )
 
 
+def _tables(summaries: Sequence[Summary], labels: Sequence[LabelScore]) -> tuple[Block, ...]:
+    overlap = ("dice", "iou")
+    per_volume = [s for s in summaries if s.per == LabelScore.PER]
+    per_slice = [s for s in summaries if s.per == SliceScore.PER]
+    return (
+        Text("Per volume: each case's whole volume is scored once."),
+        summary_table(per_volume, overlap),
+        summary_table(
+            [s for s in per_volume if s.metric not in overlap],
+            ("surface_dice", "hd95_mm", "assd_mm", "volume_difference_percent"),
+        ),
+        Text(
+            "Per slice: each slice is scored, slices on which neither map has the label left out."
+        ),
+        summary_table(per_slice, overlap),
+        case_table(labels),
+    )
+
+
 def _case_section(case: ShownCase) -> Section:
     overlay = Figure(
-        overlay_png(case.image, reference=case.reference, prediction=case.prediction),
+        case.overlay,
         alt=f"Slices of {case.id} with the reference and the prediction",
     )
     blocks: list[Block] = [overlay]

@@ -28,7 +28,7 @@ class TrainConfig:
     steps: int | None = None
     minutes: float = 10.0
     seed: int = 0
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 3e-2
     average_decay: float = 0.995
     clip_norm: float = 12.0

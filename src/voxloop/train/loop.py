@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
 import math
@@ -87,9 +89,9 @@ def train(
     path = folder / MODEL_FILE
     if _is_finished(path, identity):
         return TrainingResult(path, 0, 0.0, None, 0, peak_rss_bytes())
-    scratch = _fresh_state(plan, config, device)
+    scratch = functools.cache(lambda: _fresh_state(plan, config, device))
     steps = decide_steps(
-        config, lambda: _step(scratch, source, config, device, steps=1), folder, identity
+        config, lambda: _step(scratch(), source, config, device, steps=1), folder, identity
     )
     state = _fresh_state(plan, config, device)
     load_newest(folder, state, identity)

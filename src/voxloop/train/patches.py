@@ -148,11 +148,13 @@ class PatchSource:
         shape = np.array(self._cases[number].image.shape[1:])
         patch = np.array(self._plan.patch_shape)
         flat = self._places[number][wanted]
-        centre = np.array(np.unravel_index(flat[rng.integers(flat.size)], tuple(shape)))
-        centre = np.clip(centre, patch // 2, np.maximum(patch // 2, shape - (patch + 1) // 2))
+        place = np.array(np.unravel_index(flat[rng.integers(flat.size)], tuple(shape)))
+        centre = np.clip(place, patch // 2, np.maximum(patch // 2, shape - (patch + 1) // 2))
         centre = np.where(shape <= patch, shape // 2, centre)
         jitter = rng.integers(-np.rint(patch * _JITTER), np.rint(patch * _JITTER) + 1)
-        return number, np.clip(centre + jitter.astype(int), 0, shape - 1)
+        # a voxel at the scan's border is near the patch's: jitter must not push it out
+        centre = np.clip(centre + jitter, place - (patch - 1) // 2, place + patch // 2)
+        return number, np.clip(centre.astype(int), 0, shape - 1)
 
 
 def _class_maps(

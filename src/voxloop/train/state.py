@@ -57,7 +57,8 @@ class TrainingState:
                 if name in saved:
                     value = saved[name]
                     if key != "step":
-                        value = value.to(parameter, memory_format=torch.preserve_format)
+                        # in the parameter's layout, as AdamW itself would have made it
+                        value = torch.empty_like(parameter, requires_grad=False).copy_(value)
                     self.optimizer.state[parameter][key] = value
         self.step, self.skipped = step, skipped
 

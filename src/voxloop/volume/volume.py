@@ -50,7 +50,8 @@ class LabelMap:
     def __post_init__(self) -> None:
         _check_shape(self.array, self.geometry)
         allowed = {BACKGROUND, IGNORE, *self.labels.values}
-        found = set(np.flatnonzero(np.bincount(self.array.ravel(), minlength=256)).tolist())
+        counts = np.bincount(self.array.ravel(order="K"), minlength=256)
+        found = set(np.flatnonzero(counts).tolist())
         if found - allowed:
             raise DataError(
                 Problem(

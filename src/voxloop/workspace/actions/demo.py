@@ -15,7 +15,6 @@ from voxloop import __version__
 from voxloop.active.budget import slices_for_share
 from voxloop.compute.atomic import write_bytes, write_json
 from voxloop.compute.progress import ProgressSink, silent
-from voxloop.dataset.case import Case
 from voxloop.dataset.dataset import Dataset
 from voxloop.dataset.layouts import read_dataset
 from voxloop.dataset.load import read_case_channels, read_case_label_map
@@ -160,39 +159,16 @@ def demo(
     evaluation = evaluate(
         data / "labelsTs", predictions, labels=loop.labels, out=out / "scores", progress=progress
     )
-    shown = [
-        ShownCase.of(
-            case.id,
-            read_case_channels(case)[0],
-            read_label_map(data / "labelsTs" / f"{case.id}.nii.gz", loop.labels),
-            read_label_map(predictions / f"{case.id}.nii.gz", loop.labels),
-        )
-        for case in _shown_cases(read_dataset(data / "imagesTs"), evaluation)
-    ]
-    for picture_case in shown:
-        mesh(predictions / f"{picture_case.id}.nii.gz", out / "meshes", labels=loop.labels)
-    curves = [_curve(key, points) for key, points in arms.items()]
-    report, picture = out / "report.html", out / "demo.png"
-    write_bytes(picture, learning_curve_png(curves))
-    provenance = (
-        ("Voxloop", __version__),
-        (
-            "data",
-            f"{len(loop.dataset.cases)} cases of the pool, {len(evaluation.cases)} for testing",
-        ),
-        ("model", load_checkpoint(model).sha256),
-        ("seed", str(config.seed)),
-        ("strategies", f"{STRATEGY}; beside it {CONTROL}"),
-    )
-    write_html(
-        report, loop_report(curves, evaluation.per_volume, evaluation.scores, shown, provenance)
-    )
+    shown = _shown_cases(loop, evaluation, predictions)
+    for case in shown:
+        mesh(predictions / f"{case.id}.nii.gz", out / "meshes", labels=loop.labels)
+    report, pictures = _write_report(loop, arms, evaluation, shown)
     result = DemoResult(
         arms=arms,
         evaluation=evaluation,
         meshes_passed=all(c.passed for case in shown for c in case.certificates),
         seconds=time.monotonic() - started,
-        wrote=(report, picture, predictions, out / "meshes", out / "scores"),
+        wrote=(report, pictures, predictions, out / "meshes", out / "scores"),
     )
     write_json(out / "demo.json", result.to_json())
     return result
@@ -211,7 +187,7 @@ def _curve(key: str, points: Sequence[RoundPoint]) -> Curve:
     )
 
 
-def _shown_cases(dataset: Dataset, evaluation: EvaluateResult) -> list[Case]:
+def _shown_cases(loop: _Loop, evaluation: EvaluateResult, predictions: Path) -> list[ShownCase]:
     """The best, the median and the worst case: a report that shows the best only is a lie."""
     dice: dict[str, list[float]] = {}
     for score in evaluation.scores:
@@ -219,7 +195,40 @@ def _shown_cases(dataset: Dataset, evaluation: EvaluateResult) -> list[Case]:
             dice.setdefault(score.case_id, []).append(score.dice)
     ranked = sorted(dice, key=lambda case_id: -float(np.nanmean(dice[case_id])))
     chosen = dict.fromkeys((ranked[0], ranked[len(ranked) // 2], ranked[-1]))
-    return [dataset.case(case_id) for case_id in chosen]
+    scans = read_dataset(loop.data / "imagesTs")
+    return [
+        ShownCase.of(
+            case_id,
+            read_case_channels(scans.case(case_id))[0],
+            read_label_map(loop.data / "labelsTs" / f"{case_id}.nii.gz", loop.labels),
+            read_label_map(predictions / f"{case_id}.nii.gz", loop.labels),
+        )
+        for case_id in chosen
+    ]
+
+
+def _write_report(
+    loop: _Loop,
+    arms: dict[str, tuple[RoundPoint, ...]],
+    evaluation: EvaluateResult,
+    shown: Sequence[ShownCase],
+) -> tuple[Path, Path]:
+    """Write the page, and its pictures as files; give both places."""
+    curves = [_curve(key, points) for key, points in arms.items()]
+    page, pictures = loop.out / "report.html", loop.out / "pictures"
+    write_bytes(pictures / "learning-curve.png", learning_curve_png(curves))
+    for case in shown:
+        write_bytes(pictures / f"{case.id}.png", case.overlay)
+    provenance = (
+        ("Voxloop", __version__),
+        ("pool and test cases", f"{len(loop.dataset.cases)} and {len(evaluation.cases)}"),
+        ("model", load_checkpoint(loop.model(STRATEGY, loop.rounds)).sha256),
+        ("seed", str(loop.config.seed)),
+        ("strategies", f"{STRATEGY}; beside it {CONTROL}"),
+    )
+    summaries = (*evaluation.per_volume, *evaluation.per_slice)
+    write_html(page, loop_report(curves, summaries, evaluation.scores, shown, provenance))
+    return page, pictures
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,6 @@ def segment(
     model: Path,
     scans: Path | Sequence[Path],
     out: Path,
-    *,
-    mirror: bool = False,
     progress: ProgressSink = silent,
 ) -> SegmentResult:
     """Write a label map for every scan, on the scan's own grid.
@@ -81,7 +79,6 @@ def segment(
         model: file of a checkpoint.
         scans: a data-set folder (its label maps are not looked at), or files of one channel.
         out: folder for the label maps; created if need be.
-        mirror: average with mirrored views where the plan allows it; slower.
         progress: told about each case and tile.
 
     Raises:
@@ -89,8 +86,8 @@ def segment(
         StorageError: if the disk refuses; what was written stays.
     """
     checkpoint = load_checkpoint(model)
-    predictor = Predictor(checkpoint, mirror=mirror)
-    identity = {"model": checkpoint.sha256, "mirror": mirror}
+    predictor = Predictor(checkpoint)
+    identity = {"model": checkpoint.sha256}
     cases = _cases(scans)
     written: list[str] = []
     kept: list[str] = []

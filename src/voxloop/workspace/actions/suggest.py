@@ -96,8 +96,8 @@ def suggest(
     chooser = find_strategy(strategy)
     layout = workspace.layout
     with running_job(layout, "suggest"):
-        record = _round_to_query(workspace, seed, actor)
         pool = pool_of(workspace)
+        record = _round_that_asks(workspace, seed, actor)
         if record.stage is RoundStage.ANNOTATING:
             waiting = workspace.open_queries()
             return SuggestResult(
@@ -114,6 +114,8 @@ def suggest(
             labels=workspace.labels,
             predict=predict,
         )
+        if record.stage is not RoundStage.QUERYING:  # entered only once there is something to ask
+            record = advance_round(layout, record.number, RoundStage.QUERYING, actor=actor)
         stored = _ask(workspace, record, chooser.query(context), actor)
     return SuggestResult(record.number, chooser.key, stored, pool.share_annotated)
 
@@ -143,8 +145,8 @@ def pool_of(workspace: Workspace) -> Pool:
     return pool.with_asked(stored.query for stored in workspace.open_queries())
 
 
-def _round_to_query(workspace: Workspace, seed: int, actor: str) -> Round:
-    """The round that asks now, brought to the stage of choosing unless it has chosen."""
+def _round_that_asks(workspace: Workspace, seed: int, actor: str) -> Round:
+    """The round that asks now or has asked; the first one is begun."""
     layout, record = workspace.layout, workspace.current_round()
     if record is None:
         record = begin_round(layout, seed=seed, strategy="", annotations=(), actor=actor)
@@ -152,8 +154,6 @@ def _round_to_query(workspace: Workspace, seed: int, actor: str) -> Round:
         raise UsageError(
             f'round {record.number} is at stage "{record.stage}"; {NEXT_STEPS[record.stage]}'
         )
-    if record.stage in {RoundStage.PLANNED, RoundStage.SCORED}:
-        record = advance_round(layout, record.number, RoundStage.QUERYING, actor=actor)
     return record
 
 
