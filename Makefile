@@ -36,10 +36,10 @@ format: $(INSTALLED) ## Bring the code into the project's format
 	$(BIN)/ruff check --fix-only --quiet $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-bench: $(INSTALLED) ## Run every benchmark; each writes its JSON to benchmarks/results
+bench: $(INSTALLED) ## Run every benchmark; its JSON goes to benchmarks/results
 	@set -e; for script in benchmarks/*.py; do \
-	  test -e "$$script" || { echo "no benchmark yet"; break; }; \
-	  echo "== $$script"; $(BIN)/python "$$script"; \
+	  echo "== $$script"; \
+	  $(BIN)/python "$$script" > "benchmarks/results/$$(basename "$$script" .py).json"; \
 	done
 
 docs: $(DOCS_INSTALLED) ## Build the documentation into site

@@ -1,4 +1,4 @@
-"""The verbs about a workspace's cases: `init`, `add`, `info`, `collect`."""
+"""The verbs about a workspace's cases: `init`, `add`, `info`, `collect`, `export`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # numpy and the catalogue, which `voxloop --help` can do with
     from voxloop.volume.labels import LabelTable
     from voxloop.workspace.actions.info import InfoResult
 
-__all__ = ["LookedAtPolicy", "add", "collect", "info", "init", "register"]
+__all__ = ["LookedAtPolicy", "add", "collect", "export", "info", "init", "register"]
 
 LookedAtPolicy = Literal["auto", "marked", "queries", "labelled-slices", "all"]
 """The values of `voxloop.workspace.delivery.LookedAt`, written out so that help stays quick."""
@@ -25,7 +25,7 @@ LookedAtPolicy = Literal["auto", "marked", "queries", "labelled-slices", "all"]
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    for command in (init, add, info, collect):
+    for command in (init, add, info, collect, export):
         app.command()(command)
 
 
@@ -189,6 +189,37 @@ def collect(
         wrote=tuple(opened.layout.revision_map(r.case_id, r.number) for r in done.stored),
         warnings=done.warnings,
         next_step=look(opened).next_step,
+    )
+    return screen.show(result)
+
+
+def export(
+    folder: Annotated[
+        Path, typer.Argument(help="Where to write the data set; must be absent or empty.")
+    ],
+    *,
+    workspace: WorkspaceOption = HERE,
+    layout: Annotated[
+        Literal["nnunet", "msd"],
+        typer.Option(help="nnU-Net v2 raw data, or the layout of the Decathlon (msd)."),
+    ] = "nnunet",
+    json: JsonOption = False,
+) -> int:
+    """Write what is annotated as a data set for other tools; the rest leaves as `ignore`."""
+    from voxloop.workspace.actions.export import export as action
+    from voxloop.workspace.workspace import Workspace
+
+    screen = Screen(json=json)
+    with screen.progress() as progress:
+        done = action(Workspace.open(workspace), folder, layout=layout, progress=progress)
+    left_out = ", ".join(done.left_out)
+    result = Result(
+        summary=f"exported {counted(len(done.cases), 'case')}",
+        document=done.to_json(),
+        wrote=(done.folder,),
+        warnings=(f"left out, since not all labels were asked for: {left_out}",)
+        if left_out
+        else (),
     )
     return screen.show(result)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 from voxloop.dataset.index import INDEX
 from voxloop.dataset.layouts import read_dataset
 from voxloop.errors import DataError, Problem
-from voxloop.io.formats import read_volume
+from voxloop.io.formats import read_volume, strip_suffix
 from voxloop.volume.labels import BACKGROUND, IGNORE, LabelTable
 
 __all__ = ["label_table_for"]
@@ -22,7 +24,8 @@ def label_table_for(
     """The label table of label maps, and the value they use for voxels nobody looked at.
 
     Taken from what was given, else from a `dataset.json` in the files' folder or the one above
-    (nnU-Net and Decathlon layouts), else from the values found: value 3 becomes "label 3".
+    (nnU-Net and Decathlon layouts), else from the records that `segment` writes beside its label
+    maps, else from the values found: value 3 becomes "label 3".
 
     Args:
         paths: label maps, at least one.
@@ -39,6 +42,9 @@ def label_table_for(
             dataset = read_dataset(folder)
             if dataset.labels is not None:
                 return dataset.labels, dataset.ignore_value
+    recorded = {_recorded(path) for path in files}
+    if len(recorded) == 1 and (table := recorded.pop()) is not None:
+        return table, None
     values: set[int] = set()
     for path in files:
         values |= {int(value) for value in np.unique(read_volume(path).array)}
@@ -53,3 +59,11 @@ def label_table_for(
             )
         )
     return LabelTable({value: f"label {value}" for value in found}), None
+
+
+def _recorded(path: Path) -> LabelTable | None:
+    """The label table in the JSON record of a label map's name, if there is one."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
+        document = json.loads(path.with_name(f"{strip_suffix(path.name)}.json").read_text())
+        return LabelTable({int(value): str(name) for name, value in document["labels"].items()})
+    return None
