@@ -59,7 +59,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
             asked = suggest(workspace, query_size=8, strategy=strategy)
             assert asked.strategy == strategy
             assert len(answer(workspace, references.__getitem__).answered) == len(asked.queries)
-            trained.append(train(workspace, TrainConfig(steps=90, learning_rate=6e-3)))
+            trained.append(train(workspace, TrainConfig(steps=200, learning_rate=4e-3)))
             out = folder / f"predictions{number}"
             done = segment(trained[-1].model, folder / "unseen" / "scans", out)
             assert (len(done.written), done.failed) == (len(UNSEEN), ())
@@ -91,7 +91,7 @@ def test_two_rounds_of_a_few_slices_segment_bodies_never_seen(loop: Loop) -> Non
     rounds = loop.workspace.rounds()
     assert [record.stage for record in rounds][:1] == [RoundStage.COMPLETE]
     assert rounds[-1].stage is RoundStage.SCORED
-    assert [result.training.steps for result in loop.trained] == [90, 90]
+    assert [result.training.steps for result in loop.trained] == [200, 200]
     assert loop.workspace.verify() > len(POOL)
 
 
@@ -132,7 +132,7 @@ def test_segmenting_again_keeps_what_is_there(loop: Loop) -> None:
 
 def test_training_again_without_news_keeps_the_model(loop: Loop) -> None:
     with small_network():
-        again = train(loop.workspace, TrainConfig(steps=90, learning_rate=6e-3))
+        again = train(loop.workspace, TrainConfig(steps=200, learning_rate=4e-3))
     assert again.training.steps == 0
     assert again.round_number == loop.trained[-1].round_number
 
