@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from voxloop.volume.labels import BACKGROUND, IGNORE
 
 __all__ = ["marginal_loss", "merge_table"]
 
 _SMOOTH = 1e-5
+
+_SPARSE = 0.3
+"""Share of annotated voxels below which gathering them costs less than computing on all."""
 
 
 def merge_table(asked_sets: tuple[frozenset[int], ...], values: tuple[int, ...]) -> Tensor:
@@ -45,28 +47,54 @@ def marginal_loss(logits: Tensor, classes: Tensor, asked: Tensor, merged: Tensor
         A scalar; 0 if no voxel of the batch is annotated.
     """
     looked = classes != IGNORE
-    if not looked.any():
+    count = int(looked.sum())
+    if count == 0:
         return logits.sum() * 0.0
-    # only annotated voxels are kept: with few labelled slices that is a small part of the batch
-    chosen = logits.movedim(1, -1)[looked].float()  # (V, C)
-    truth = classes[looked].long()  # (V,)
-    table = merged[asked[looked].long()]  # (V, C)
-    log_all = torch.logsumexp(chosen, dim=1)
-    log_background = torch.logsumexp(chosen.masked_fill(~table, -torch.inf), dim=1)
-    log_label = chosen.gather(1, truth[:, None])[:, 0]
-    log_true = torch.where(truth == BACKGROUND, log_background, log_label)
-    entropy = (log_all - log_true).mean()
-    return entropy + _soft_dice_loss(chosen, truth, table)
+    if count < _SPARSE * looked.numel():
+        # with few labelled slices nearly all voxels count for nothing: leave them out at once
+        logits = logits.movedim(1, -1)[looked].T[None]  # (1, C, V)
+        classes, asked, looked = classes[looked][None], asked[looked][None], looked[looked][None]
+    log_p = torch.log_softmax(logits.float().flatten(2), dim=1)  # (N, C, V)
+    looked, asked = looked.flatten(1), asked.flatten(1).long()
+    truth = torch.where(looked, classes.flatten(1), BACKGROUND).long()
+    log_label = log_p.gather(1, truth[:, None])[:, 0]
+    present = torch.unique(asked[looked]).tolist()
+    log_true = torch.where(
+        truth == BACKGROUND, _log_background(log_p, asked, merged, present), log_label
+    )
+    entropy = -(log_true * looked).sum() / count
+    where_asked = {row: looked & (asked == row) for row in present}
+    return entropy + _soft_dice_loss(log_p, log_label, truth, where_asked, merged)
 
 
-def _soft_dice_loss(chosen: Tensor, truth: Tensor, table: Tensor) -> Tensor:
-    counted = (~table[:, 1:]).float()  # (V, C-1): where each label was asked for
-    probabilities = torch.softmax(chosen, dim=1)[:, 1:] * counted
-    reference = functional.one_hot(truth, chosen.shape[1])[:, 1:].float() * counted
-    overlap = (probabilities * reference).sum(0)
-    total = probabilities.sum(0) + reference.sum(0)
-    present = reference.sum(0) > 0
+def _log_background(log_p: Tensor, asked: Tensor, merged: Tensor, present: list[int]) -> Tensor:
+    """Log probability (N, V) of the background and whatever was not asked for at each voxel."""
+    found = log_p[:, BACKGROUND]
+    for row in present:
+        if merged[row].sum() > 1:
+            either = torch.logsumexp(log_p[:, merged[row]], dim=1)
+            found = torch.where(asked == row, either, found)
+    return found
+
+
+def _soft_dice_loss(
+    log_p: Tensor,
+    log_label: Tensor,
+    truth: Tensor,
+    where_asked: dict[int, Tensor],
+    merged: Tensor,
+) -> Tensor:
+    """One minus the mean Dice of the labels present, each over the voxels it was asked for at."""
+    classes = log_p.shape[1]
+    overlap = log_p.new_zeros(classes).index_add(0, truth.flatten(), log_label.exp().flatten())
+    reference = torch.bincount(truth.flatten(), minlength=classes).float()
+    probabilities, predicted = log_p.exp(), log_p.new_zeros(classes)
+    for row, where in where_asked.items():
+        sums = torch.einsum("ncv,nv->c", probabilities, where.float())
+        predicted = predicted + sums * ~merged[row]
+    present = reference > 0
+    present[BACKGROUND] = False
     if not present.any():
-        return chosen.sum() * 0.0
-    dice = (2 * overlap + _SMOOTH) / (total + _SMOOTH)
+        return log_p.sum() * 0.0
+    dice = (2 * overlap + _SMOOTH) / (predicted + reference + _SMOOTH)
     return 1 - dice[present].mean()
