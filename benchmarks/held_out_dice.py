@@ -1,6 +1,6 @@
 """Dice on held-out cases after training within a wall-time budget on this machine.
 
-By default: all labels of 160 hippocampus cases, scored on 40 cases that nothing was chosen on. The
+By default: all labels of 160 hippocampus cases, scored on 40 held-out cases. The
 last `--test` cases of a fixed shuffle are held out, the first `--train` are learned from, whole or
 a few evenly spaced slices of each. Prints one JSON document.
 
@@ -74,7 +74,7 @@ def main() -> int:
     document = {
         "what": f"{dataset.name}: {len(learn)} cases, "
         + (f"{arguments.slices} slices of each" if arguments.slices else "all labels")
-        + f"; scored on {len(test)} cases never used for any choice",
+        + f"; scored on {len(test)} held-out cases",
         "dice": {"mean": mean.mean, "low": mean.low, "high": mean.high, "n": mean.cases},
         "train_minutes": round(result.seconds / 60, 2),
         "steps": result.steps,
