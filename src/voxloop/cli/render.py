@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cached_property
 from math import inf
 from pathlib import Path
@@ -201,10 +202,7 @@ def _error_document(error: VoxloopError) -> dict[str, Any]:
         "exit_code": error.exit_code,
     }
     if isinstance(error, DataError):
-        document["problems"] = [
-            {"where": p.where, "expected": p.expected, "found": p.found, "remedy": p.remedy}
-            for p in error.problems
-        ]
+        document["problems"] = [asdict(problem) for problem in error.problems]
     return document
 
 

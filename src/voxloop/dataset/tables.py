@@ -9,13 +9,29 @@ from pathlib import Path
 
 import numpy as np
 
-from voxloop.dataset.index import INDEX
+from voxloop.dataset.index import INDEX, visible_files
 from voxloop.dataset.layouts import read_dataset
 from voxloop.errors import DataError, Problem
-from voxloop.io.formats import read_volume, strip_suffix
+from voxloop.io.formats import has_known_suffix, read_volume, strip_suffix
 from voxloop.volume.labels import BACKGROUND, IGNORE, LabelTable
 
-__all__ = ["label_table_for"]
+__all__ = ["label_map_files", "label_table_for"]
+
+
+def label_map_files(place: Path) -> list[Path]:
+    """The label maps a path names: a file itself, or a folder's, in order of name.
+
+    Raises:
+        DataError: if there is none.
+    """
+    if place.is_file():
+        return [place]
+    files = [path for path in visible_files(place) if has_known_suffix(path.name)]
+    if not files:
+        raise DataError(
+            Problem(str(place), "a label map or a folder of them", "none", "check the path")
+        )
+    return files
 
 
 def label_table_for(

@@ -85,7 +85,8 @@ def train(
     require_bytes(plan.memory_bytes, "training")
     source = PatchSource(cases, plan, config.seed)
     device = best_device()
-    identity = _identity(plan, cases, config)
+    hashes = {case.id: _case_hash(case) for case in cases}
+    identity = _identity(plan, hashes, config)
     path = folder / MODEL_FILE
     if _is_finished(path, identity):
         return TrainingResult(path, 0, 0.0, None, 0, peak_rss_bytes())
@@ -110,7 +111,7 @@ def train(
         "config": config.to_json(),
         "steps": steps,
         "skipped": state.skipped,
-        "cases": {case.id: _case_hash(case) for case in cases},
+        "cases": hashes,
         "torch": torch.__version__,
     }
     save_checkpoint(path, Checkpoint(plan, state.average, provenance))
@@ -189,12 +190,12 @@ def _check_hope(losses: list[float]) -> None:
         )
 
 
-def _identity(plan: Plan, cases: tuple[TrainingCase, ...], config: TrainConfig) -> str:
+def _identity(plan: Plan, hashes: dict[str, str], config: TrainConfig) -> str:
     """What a run is made of; a saved state is only ever continued by the same."""
     document: dict[str, Any] = {
         "plan": plan.to_json(),
         "config": config.to_json(),
-        "cases": {case.id: _case_hash(case) for case in cases},
+        "cases": hashes,
     }
     document["config"].pop("save_seconds")
     text = json.dumps(document, sort_keys=True)

@@ -12,9 +12,9 @@ import numpy as np
 from voxloop.active.pool import slice_axis
 from voxloop.compute.atomic import write_json
 from voxloop.compute.progress import Progress, ProgressSink, silent
-from voxloop.dataset.tables import label_table_for
+from voxloop.dataset.tables import label_map_files, label_table_for
 from voxloop.errors import DataError, Problem
-from voxloop.io.formats import has_known_suffix, read_label_map, strip_suffix
+from voxloop.io.formats import read_label_map, strip_suffix
 from voxloop.metrics.table import (
     LabelScore,
     SliceScore,
@@ -144,19 +144,7 @@ def _written(result: EvaluateResult, out: Path) -> EvaluateResult:
 
 
 def _label_maps(place: Path) -> dict[str, Path]:
-    if place.is_file():
-        return {strip_suffix(place.name): place}
-    found = sorted(place.iterdir()) if place.is_dir() else []
-    maps = {
-        strip_suffix(p.name): p
-        for p in found
-        if p.is_file() and not p.name.startswith(".") and has_known_suffix(p.name)
-    }
-    if not maps:
-        raise DataError(
-            Problem(str(place), "a label map or a folder of them", "none", "check the path")
-        )
-    return maps
+    return {strip_suffix(path.name): path for path in label_map_files(place)}
 
 
 def _paired(

@@ -9,9 +9,8 @@ from typing import Any
 
 from voxloop.compute.atomic import write_bytes, write_json
 from voxloop.compute.progress import Progress, ProgressSink, silent
-from voxloop.dataset.tables import label_table_for
-from voxloop.errors import DataError, Problem
-from voxloop.io.formats import has_known_suffix, read_label_map, strip_suffix
+from voxloop.dataset.tables import label_map_files, label_table_for
+from voxloop.io.formats import read_label_map, strip_suffix
 from voxloop.mesh.certify import Certificate
 from voxloop.mesh.export import write_stl
 from voxloop.mesh.surfaces import mesh_labels
@@ -73,7 +72,7 @@ def mesh(
         DataError: if a label map is bad or holds no label.
         StorageError: if the disk refuses.
     """
-    files = _files(label_map)
+    files = label_map_files(label_map)
     table, ignore_value = label_table_for(files, labels)
     certificates, absent, wrote = {}, {}, []
     for number, path in enumerate(files, start=1):
@@ -101,18 +100,3 @@ def mesh(
 def certificate_document(certificate: Certificate) -> dict[str, Any]:
     """A certificate as a JSON-ready document, `passed` first."""
     return {"passed": certificate.passed, **asdict(certificate)}
-
-
-def _files(place: Path) -> list[Path]:
-    if place.is_file():
-        return [place]
-    files = [
-        path
-        for path in (sorted(place.iterdir()) if place.is_dir() else [])
-        if path.is_file() and not path.name.startswith(".") and has_known_suffix(path.name)
-    ]
-    if not files:
-        raise DataError(
-            Problem(str(place), "a label map or a folder of them", "none", "check the path")
-        )
-    return files

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,7 @@ class SegmentResult:
             "out": str(self.out),
             "written": list(self.written),
             "kept": list(self.kept),
-            "failed": [
-                {"where": p.where, "expected": p.expected, "found": p.found, "remedy": p.remedy}
-                for p in self.failed
-            ],
+            "failed": [asdict(problem) for problem in self.failed],
             "seconds": round(self.seconds, 2),
         }
 
