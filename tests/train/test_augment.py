@@ -13,10 +13,11 @@ from voxloop.train.augment import (
     Intensity,
     Spatial,
     apply_intensity,
+    control_positions,
     draw_intensity,
     draw_spatial,
     sample_block,
-    sample_positions,
+    spread,
 )
 from voxloop.volume.labels import IGNORE
 
@@ -26,9 +27,9 @@ SPACING = (0.8, 1.1, 2.5)
 STILL = Spatial(np.eye(3), np.zeros((3, 5, 5, 5)), ())
 
 
-def _positions(how: Spatial, shape: Triple, centre: Triple) -> Tensor:
-    moved = sample_positions(how, shape, SPACING) / torch.tensor(SPACING)
-    return moved + torch.tensor(centre, dtype=torch.float32)
+def _control(how: Spatial, shape: Triple, centre: Triple) -> Tensor:
+    moved = control_positions(how, shape, SPACING) / torch.tensor(SPACING).view(3, 1, 1, 1)
+    return moved + torch.tensor(centre, dtype=torch.float32).view(3, 1, 1, 1)
 
 
 def _block(shape: Triple, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -42,7 +43,7 @@ def _block(shape: Triple, seed: int = 0) -> tuple[Tensor, Tensor]:
 @given(st.tuples(*[st.integers(1, 6)] * 3))
 def test_a_patch_left_alone_is_read_as_it_is(patch: Triple) -> None:
     image, labels = _block((14, 13, 12))
-    picture, maps = sample_block(image, labels, _positions(STILL, patch, (7, 6, 5)))
+    picture, maps = sample_block(image, labels, _control(STILL, patch, (7, 6, 5)), patch)
     there = tuple(slice(c - n // 2, c - n // 2 + n) for c, n in zip((7, 6, 5), patch, strict=True))
     torch.testing.assert_close(picture, image[(slice(None), *there)], rtol=1e-4, atol=1e-4)
     assert torch.equal(maps, labels[(slice(None), *there)])
@@ -50,7 +51,7 @@ def test_a_patch_left_alone_is_read_as_it_is(patch: Triple) -> None:
 
 def test_outside_the_block_nobody_looked_and_the_image_goes_on() -> None:
     image, labels = _block((4, 5, 3))
-    picture, maps = sample_block(image, labels, _positions(STILL, (8, 9, 5), (2, 2, 1)))
+    picture, maps = sample_block(image, labels, _control(STILL, (8, 9, 5), (2, 2, 1)), (8, 9, 5))
     inside = (slice(None), slice(2, 6), slice(2, 7), slice(1, 4))
     assert torch.equal(maps[inside], labels)
     classes, asked = maps[0].clone(), maps[1].clone()
@@ -66,8 +67,8 @@ def test_outside_the_block_nobody_looked_and_the_image_goes_on() -> None:
 def test_a_mirror_reverses_its_axis_and_nothing_else(axis: int, patch: Triple) -> None:
     image, labels = _block((14, 13, 12))
     mirror = Spatial(STILL.deform, STILL.bend_mm, (axis,))
-    plain = sample_block(image, labels, _positions(STILL, patch, (7, 6, 5)))
-    turned = sample_block(image, labels, _positions(mirror, patch, (7, 6, 5)))
+    plain = sample_block(image, labels, _control(STILL, patch, (7, 6, 5)), patch)
+    turned = sample_block(image, labels, _control(mirror, patch, (7, 6, 5)), patch)
     torch.testing.assert_close(turned[0], plain[0].flip(axis + 1), rtol=1e-4, atol=1e-4)
     assert torch.equal(turned[1], plain[1].flip(axis + 1))
 
@@ -84,7 +85,7 @@ def test_image_and_labels_stay_together_under_any_transform(seed: int) -> None:
     labels = torch.stack([(image[0] > 0.4).byte(), torch.ones(shape, dtype=torch.uint8)])
     extent = (patch[0] * SPACING[0], patch[1] * SPACING[1], patch[2] * SPACING[2])
     how = draw_spatial(rng, extent, (0, 1))
-    picture, maps = sample_block(image, labels, _positions(how, patch, (20, 18, 10)))
+    picture, maps = sample_block(image, labels, _control(how, patch, (20, 18, 10)), patch)
     clear = ((picture[0] - 0.4).abs() > 0.2) & (maps[0] != IGNORE)
     assert clear.float().mean() > 0.3
     assert torch.equal((picture[0] > 0.4)[clear], (maps[0] == 1)[clear])
@@ -93,8 +94,9 @@ def test_image_and_labels_stay_together_under_any_transform(seed: int) -> None:
 
 def test_rotations_turn_in_millimetres_not_in_voxels() -> None:
     quarter = np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])
-    offsets = sample_positions(Spatial(quarter, STILL.bend_mm, ()), (4, 1, 4), SPACING)
-    plain = sample_positions(STILL, (4, 1, 4), SPACING)
+    turned = Spatial(quarter, STILL.bend_mm, ())
+    offsets = spread(control_positions(turned, (4, 1, 4), SPACING), (4, 1, 4))
+    plain = spread(control_positions(STILL, (4, 1, 4), SPACING), (4, 1, 4))
     torch.testing.assert_close(offsets[..., 0], -plain[..., 2])
     torch.testing.assert_close(offsets[..., 2], plain[..., 0])
 
@@ -142,3 +144,13 @@ def test_each_change_of_intensity_does_what_it_is_called() -> None:
         assert torch.equal(found.ravel().argsort(), image[:1].ravel().argsort())
     noisy = apply_intensity(image, Intensity(noise_sd=0.2, seed=4)) - image
     assert float(noisy.std()) == pytest.approx(0.2, rel=0.05)
+
+
+def test_linear_transforms_are_exact_at_every_voxel_not_only_at_the_control_points() -> None:
+    how = draw_spatial(np.random.default_rng(3), (30.0, 30.0, 30.0), (0,))
+    straight = Spatial(how.deform, STILL.bend_mm, (1,))
+    shape = (11, 6, 7)
+    found = spread(control_positions(straight, shape, SPACING), shape)
+    places = np.stack(np.meshgrid(*[np.arange(n) - n // 2 for n in shape], indexing="ij"), -1)
+    expected = np.flip(places * SPACING, 1) @ how.deform.T
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-4)

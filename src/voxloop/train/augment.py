@@ -17,10 +17,11 @@ __all__ = [
     "Intensity",
     "Spatial",
     "apply_intensity",
+    "control_positions",
     "draw_intensity",
     "draw_spatial",
     "sample_block",
-    "sample_positions",
+    "spread",
 ]
 
 Triple = tuple[int, int, int]
@@ -105,54 +106,78 @@ def draw_intensity(rng: np.random.Generator) -> Intensity:
     )
 
 
-def sample_positions(
+def control_positions(
     how: Spatial, patch_shape: Triple, spacing_mm: tuple[float, float, float]
 ) -> Tensor:
-    """Where the voxels of an augmented patch lie, in millimetres from the patch's centre.
+    """Where the control points of an augmented patch lie, in millimetres from its centre.
+
+    Rotation, zoom and mirroring are linear, so trilinear interpolation between a few points
+    gives every voxel's place exactly; only they are computed.
 
     Returns:
-        (I, J, K, 3) float32.
+        (3, n, n, n) float32; the outermost points are the centres of the patch's outermost voxels.
     """
-    spacing = torch.tensor(spacing_mm, dtype=torch.float32)
     # whole voxels from the central one: an untouched patch is read exactly, not interpolated
-    axes = [torch.arange(n, dtype=torch.float32) - n // 2 for n in patch_shape]
-    offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1) * spacing
+    axes = [
+        np.linspace(-(n // 2), n - 1 - n // 2, _COARSE) * s
+        for n, s in zip(patch_shape, spacing_mm, strict=True)
+    ]
+    offsets = np.stack(np.meshgrid(*axes, indexing="ij"))
     for axis in how.mirror:
-        offsets = offsets.flip(axis)
-    moved = offsets @ torch.from_numpy(how.deform.T.astype(np.float32))
-    if how.bend_mm.any():
-        bend = torch.from_numpy(how.bend_mm.astype(np.float32))[None]
-        smooth = functional.interpolate(bend, patch_shape, mode="trilinear", align_corners=True)
-        moved = moved + smooth[0].movedim(0, -1)
-    return moved
+        offsets = np.flip(offsets, axis + 1)
+    moved = np.einsum("ab,bijk->aijk", how.deform, offsets) + how.bend_mm
+    return torch.from_numpy(np.ascontiguousarray(moved, dtype=np.float32))
 
 
-def sample_block(image: Tensor, labels: Tensor, position_vox: Tensor) -> tuple[Tensor, Tensor]:
-    """Read a block at given positions: linearly for the image, nearest for the labels.
+def spread(control: Tensor, patch_shape: Triple) -> Tensor:
+    """Values (C, n, n, n) at the control points to values (I, J, K, C) at every voxel."""
+    # one axis after the other as matrix products, the large one last: no faster way on a CPU
+    i, j, k = (_hats(n) for n in patch_shape)
+    plane = torch.einsum("cxyz,jy,kz->xjkc", control, j, k)
+    return (i @ plane.flatten(1)).view(*patch_shape, control.shape[0])
+
+
+def _hats(count: int) -> Tensor:
+    """(count, n) weights of the control points in linear interpolation at evenly spaced places."""
+    place = torch.linspace(0, _COARSE - 1, count) if count > 1 else torch.zeros(1)
+    return (1 - (place[:, None] - torch.arange(_COARSE)).abs()).clamp_min(0)
+
+
+def sample_block(
+    image: Tensor, labels: Tensor, control_vox: Tensor, patch_shape: Triple
+) -> tuple[Tensor, Tensor]:
+    """Read a block at the places of a patch: linearly for the image, nearest for the labels.
 
     Args:
         image: (C, I, J, K) float; continued beyond its border.
         labels: (L, I, J, K) uint8: class indices, then maps that are 0 outside the block;
             classes outside are `IGNORE`.
-        position_vox: (A, B, C, 3) voxel positions in the block.
+        control_vox: (3, n, n, n) voxel positions in the block of the patch's control points.
+        patch_shape: (A, B, C) of the patch.
 
     Returns:
         Image (C, A, B, C) and labels (L, A, B, C).
     """
-    block = torch.tensor(image.shape[1:], dtype=torch.float32)
-    # grid_sample wants positions in -1..1 over the outer faces, fastest axis first
-    grid = ((position_vox * 2 + 1) / block - 1).flip(-1)[None]
+    middle = (torch.tensor(image.shape[1:], dtype=torch.float32) - 1).view(3, 1, 1, 1) / 2
+    # grid_sample wants positions in -1..1 over the outer voxels' centres, fastest axis first
+    scaled = ((control_vox - middle) / middle.clamp_min(0.5)).flip(0)
     picture = functional.grid_sample(
-        image[None].float(), grid, mode="bilinear", padding_mode="border", align_corners=False
+        image[None].float(),
+        spread(scaled, patch_shape)[None],
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=True,
     )[0]
-    # shifted by the fill, so that the zeros read outside come to mean "nobody looked"
-    fill = torch.zeros(labels.shape[0], 1, 1, 1)
-    fill[0] = IGNORE
-    shifted = (labels.float() - fill)[None]
-    maps = functional.grid_sample(
-        shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False
-    )[0]
-    return picture, (maps + fill).to(torch.uint8)
+    # a frame that says "nobody looked" around the block: whatever lies outside is read there
+    framed = functional.pad(labels, (1, 1, 1, 1, 1, 1))
+    for axis in range(3):
+        framed[0].select(axis, 0).fill_(IGNORE)
+        framed[0].select(axis, -1).fill_(IGNORE)
+    _, i, j, k = framed.shape
+    last = torch.tensor([i - 1, j - 1, k - 1], dtype=torch.float32)
+    nearest = spread(control_vox + 1, patch_shape).round_().clamp_(torch.zeros(3), last)
+    index = nearest.to(torch.int32) @ torch.tensor([j * k, k, 1], dtype=torch.int32)
+    return picture, framed.flatten(1)[:, index.long()]
 
 
 def apply_intensity(image: Tensor, how: Intensity) -> Tensor:

@@ -15,10 +15,11 @@ from voxloop.plan.plan import Plan
 from voxloop.predict.sliding_window import POSITION_SCALE_MM
 from voxloop.train.augment import (
     apply_intensity,
+    control_positions,
     draw_intensity,
     draw_spatial,
     sample_block,
-    sample_positions,
+    spread,
 )
 from voxloop.train.losses import merge_table
 from voxloop.volume.boxes import Box
@@ -91,7 +92,10 @@ class PatchSource:
         sets, self._maps = _class_maps(self._cases, plan.table)
         self.merged = merge_table(sets, plan.table.values)
         rng = np.random.default_rng([seed, 0])
-        self._places = [_places(maps[0], len(plan.labels) + 1, rng) for maps in self._maps]
+        self._places = [
+            _places(maps[0], case.image[0], len(plan.labels) + 1, rng)
+            for case, maps in zip(self._cases, self._maps, strict=True)
+        ]
         self._holders = [
             [n for n, places in enumerate(self._places) if places[c].size]
             for c in range(len(plan.labels) + 1)
@@ -126,14 +130,13 @@ class PatchSource:
         spacing = np.asarray(case.spacing_mm)
         extent = plan.patch_shape * spacing
         how = draw_spatial(rng, (extent[0], extent[1], extent[2]), plan.mirror_axes)
-        offset_mm = sample_positions(how, plan.patch_shape, case.spacing_mm)
-        per_mm = torch.from_numpy((1 / spacing).astype(np.float32))
-        inside = torch.from_numpy((np.array(centre) - block.start).astype(np.float32))
-        picture, maps = sample_block(image, labels, offset_mm * per_mm + inside)
+        offset_mm = control_positions(how, plan.patch_shape, case.spacing_mm)
+        control_vox = offset_mm / _column(spacing) + _column(centre - np.array(block.start))
+        picture, maps = sample_block(image, labels, control_vox, plan.patch_shape)
         picture = apply_intensity(picture, draw_intensity(rng))
         if plan.use_position:
-            middle_mm = (np.array(centre) - (np.array(shape) - 1) / 2) * spacing
-            place = offset_mm + torch.from_numpy(middle_mm.astype(np.float32))
+            middle_mm = (centre - (np.array(shape) - 1) / 2) * spacing
+            place = spread(offset_mm + _column(middle_mm), plan.patch_shape)
             picture = torch.cat([picture, place.movedim(-1, 0) / POSITION_SCALE_MM])
         return picture, maps[0], maps[1]
 
@@ -157,6 +160,10 @@ class PatchSource:
         return number, np.clip(centre.astype(int), 0, shape - 1)
 
 
+def _column(values: npt.NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32)).view(3, 1, 1, 1)
+
+
 def _class_maps(
     cases: tuple[TrainingCase, ...], labels: LabelTable
 ) -> tuple[tuple[frozenset[int], ...], list[npt.NDArray[np.uint8]]]:
@@ -175,10 +182,22 @@ def _class_maps(
     return tuple(sets), maps
 
 
-def _places(classes: npt.NDArray[np.uint8], count: int, rng: np.random.Generator) -> list[IntArray]:
-    """For each class, flat indices of (at most some thousand) voxels that carry it."""
+def _places(
+    classes: npt.NDArray[np.uint8],
+    image: npt.NDArray[np.float32],
+    count: int,
+    rng: np.random.Generator,
+) -> list[IntArray]:
+    """For each class, flat indices of (at most some thousand) voxels that carry it.
+
+    Background is taken from where there is something to see, if there is: the air around a body
+    and the padding of a masked scan hold the lowest intensity, and patches of it teach nothing.
+    """
     places = []
     for value in range(count):
         found = np.flatnonzero(classes.ravel() == value)
+        if value == BACKGROUND:
+            visible = found[image.ravel()[found] > image.min()]
+            found = visible if visible.size else found
         places.append(rng.choice(found, min(found.size, _REMEMBERED), replace=False))
     return places
