@@ -137,3 +137,29 @@ def test_a_wrong_number_of_channels_is_refused() -> None:
     volume = Volume(np.zeros(geometry.shape, np.float32), geometry)
     with pytest.raises(DataError, match=r"expected 1 channels \(MR\), found 2"):
         prepare_image((volume, volume), small_plan())
+
+
+@pytest.mark.parametrize("empty", [0.0, -1024.0])
+def test_tissue_looks_alike_in_a_small_and_a_large_patient_of_masked_scans(empty: float) -> None:
+    rng = np.random.default_rng(0)
+    geometry = oblique_geometry((24, 24, 24))
+    tissue = rng.normal(300, 40, geometry.shape).astype(np.float32)
+    seen = []
+    for width in (8, 18):
+        inside = np.zeros(geometry.shape, dtype=bool)
+        inside[:width, :width, :width] = True
+        image = Volume(np.where(inside, tissue, np.float32(empty)), geometry)
+        prepared = prepare_image((image,), small_plan(spacing_mm=geometry.canonical().spacing_mm))
+        body = prepared.array[prepared.array > prepared.array.min()]
+        assert float(body.mean()) == pytest.approx(0, abs=0.01)
+        assert float(body.std()) == pytest.approx(1, abs=0.01)
+        assert prepared.array.min() < body.min() - 1, "what was cut away is not taken for tissue"
+        seen.append(np.percentile(body, [5, 50, 95]))
+    np.testing.assert_allclose(seen[0], seen[1], atol=0.2)
+
+
+def test_a_scan_of_one_value_is_nothing_special() -> None:
+    geometry = oblique_geometry((6, 5, 4))
+    flat = Volume(np.full(geometry.shape, 7.0, dtype=np.float32), geometry)
+    prepared = prepare_image((flat,), small_plan(spacing_mm=geometry.canonical().spacing_mm))
+    assert not prepared.array.any()

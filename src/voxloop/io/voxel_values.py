@@ -18,6 +18,9 @@ __all__ = ["check_finite", "intensities", "to_labels"]
 _LISTED = 12
 """Unknown values named in a message; an intensity image taken for labels has thousands."""
 
+_LARGEST = 1e18
+"""Intensities beyond this have squares that single precision cannot hold."""
+
 
 def intensities(array: npt.NDArray[Any], slope: float, intercept: float) -> npt.NDArray[Any]:
     """Apply a file's scaling: whole numbers stay as stored if there is none, else float32."""
@@ -34,21 +37,29 @@ def _single(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def check_finite(path: Path, array: npt.NDArray[Any]) -> None:
-    """Refuse NaN and infinity; one slab at a time, so no mask of the whole scan is held.
+    """Refuse NaN, infinity and what stands for them; one slab at a time, to save memory.
+
+    Some programs write the largest number there is where a scan has no data. It is finite, but
+    nothing can be computed with it.
 
     Raises:
         DataError: with the number of such voxels.
     """
     if array.dtype.kind != "f":
         return
-    bad = sum(int(slab.size - np.count_nonzero(np.isfinite(slab))) for slab in array.T)
+    remedy = "replace them by the value of air or background and save the scan again"
+    bad = sum(_count_false(np.isfinite(slab)) for slab in array.T)
     if bad:
-        raise fault(
-            path,
-            "finite intensities",
-            f"{bad} of {array.size} voxels that are NaN or infinite",
-            "replace them by the value of air or background and save the scan again",
-        )
+        found = f"{bad} of {array.size} voxels that are NaN or infinite"
+        raise fault(path, "finite intensities", found, remedy)
+    bad = sum(_count_false(np.abs(slab) <= _LARGEST) for slab in array.T)
+    if bad:
+        found = f"{bad} of {array.size} voxels beyond that"
+        raise fault(path, f"intensities up to {_LARGEST:.0e}", found, remedy)
+
+
+def _count_false(mask: npt.NDArray[np.bool_]) -> int:
+    return int(mask.size - np.count_nonzero(mask))
 
 
 def to_labels(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,6 +18,9 @@ __all__ = ["SCHEMA_VERSION", "Normalisation", "Plan", "load_plan", "save_plan"]
 
 SCHEMA_VERSION = 1
 
+_NEAR = 0.1
+"""Spacings that differ by less than about this share show structures at the same size."""
+
 Triple = tuple[int, int, int]
 
 
@@ -26,8 +30,9 @@ class Normalisation:
 
     Attributes:
         method: `volume` standardises each volume by its own mean and standard deviation after
-            clipping to its 0.5 and 99.5 percentiles; `fixed` clips to `clip` and standardises
-            by `mean` and `sd`, the same for every case.
+            clipping to its 0.5 and 99.5 percentiles, all taken from the body where the scan was
+            masked; `fixed` clips to `clip` and standardises by `mean` and `sd`, the same for
+            every case.
         clip: lower and upper limit, for `fixed`.
         mean: subtracted, for `fixed`.
         sd: divided by, for `fixed`.
@@ -106,6 +111,14 @@ class Plan:
     def input_channels(self) -> int:
         """Channels that the network receives."""
         return len(self.channel_names) + (3 if self.use_position else 0)
+
+    def has_network_of(self, other: Plan) -> bool:
+        """True if weights learned under the other plan mean the same under this one."""
+        same = ("labels", "channel_names", "stem", "strides", "widths", "use_position")
+        near = max(
+            abs(math.log(a / b)) for a, b in zip(self.spacing_mm, other.spacing_mm, strict=True)
+        )
+        return near < _NEAR and all(getattr(self, name) == getattr(other, name) for name in same)
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON-ready document."""

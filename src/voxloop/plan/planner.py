@@ -21,6 +21,10 @@ _WORKING_VOX = 4_000_000
 _SMALL_VOX = 400_000
 """Up to here a whole volume is one patch at full resolution; above, space is folded."""
 
+_LONGEST_VOX = 64
+"""No patch is longer: on fetal brains 300 steps of 64 voxels a side reached a Dice of 0.83, 150 of
+80 voxels, which take as long, 0.49."""
+
 _DEEPEST_VOX = 4
 """No axis is pooled below this many voxels; context ends there."""
 
@@ -60,11 +64,10 @@ def make_plan(
     largest = _shape_at(fingerprint.largest_shape, fingerprint.spacing_mm, spacing)
     stem = _stem(shape, spacing, reasons)
     widths: tuple[int, ...] = _FOLDED_WIDTHS if max(stem) > 1 else _FULL_WIDTHS
-    longest = 64 if max(stem) == 1 else 96
-    i, j, k = (min(n, longest) for n in shape)
+    i, j, k = (min(n, _LONGEST_VOX) for n in shape)
     strides = _strides((i, j, k), spacing, stem, len(widths) - 1)
     widths = widths[: len(strides) + 1]
-    patch = _patch((i, j, k), stem, strides, longest, reasons)
+    patch = _patch((i, j, k), stem, strides, reasons)
     patch_bytes = _patch_bytes(patch, stem, widths, len(labels) + 1)
     batch, memory = _fit(_BATCH, patch_bytes, memory_limit_bytes, patch)
     reasons["batch_size"] = (
@@ -162,16 +165,17 @@ def _patch(
     bound: Triple,
     stem: Triple,
     strides: tuple[Triple, ...],
-    longest: int,
     reasons: dict[str, str],
 ) -> Triple:
     patch = []
     for axis in range(3):
         divisor = stem[axis] * math.prod(s[axis] for s in strides)
-        patch.append(min(math.ceil(bound[axis] / divisor), max(1, longest // divisor)) * divisor)
+        patch.append(
+            min(math.ceil(bound[axis] / divisor), max(1, _LONGEST_VOX // divisor)) * divisor
+        )
     reasons["patch_shape"] = (
-        f"the median volume, at most {longest} voxels a side, in multiples of the network's "
-        "total downsampling"
+        f"the median volume, at most {_LONGEST_VOX} voxels a side, in multiples of the network's "
+        "total downsampling: twice the steps on half the voxels reach further in minutes"
     )
     return patch[0], patch[1], patch[2]
 

@@ -25,6 +25,10 @@ _SPACING_TOLERANCE = 0.03
 cost sharpness and gain nothing that augmentation does not cover."""
 
 
+_MASKED_SHARE = 0.1
+"""A scan of which more than this holds exactly its lowest value was masked or padded."""
+
+
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """A case as the network sees it.
@@ -123,9 +127,25 @@ def _normalised(array: npt.NDArray[np.generic], how: Normalisation) -> Float32Ar
     values = np.asarray(array, dtype=np.float32)
     if how.method == "fixed" and how.clip is not None:
         return np.asarray((np.clip(values, *how.clip) - how.mean) / how.sd, dtype=np.float32)
-    low, high = np.percentile(values, [0.5, 99.5])
-    values = np.clip(values, low, high)
-    return np.asarray((values - values.mean()) / max(float(values.std()), 1e-6))
+    empty = _empty_value(values)
+    inside = values[values != empty] if empty is not None else values
+    low, high = np.percentile(inside, [0.5, 99.5])
+    inside = np.clip(inside, low, high)
+    clipped = np.clip(values, low, high)
+    if empty is not None:
+        clipped[values == empty] = empty
+    return np.asarray((clipped - inside.mean()) / max(float(inside.std()), 1e-6))
+
+
+def _empty_value(values: Float32Array) -> float | None:
+    """What a masked or padded scan holds outside the body; None if it was not masked.
+
+    The body alone must set the scale: with the emptiness counted in, the same tissue would get
+    another intensity in a small patient than in a large one.
+    """
+    lowest = float(values.min())
+    share = float((values == lowest).mean())
+    return lowest if _MASKED_SHARE < share < 1 else None
 
 
 def _keep_thin(
