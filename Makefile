@@ -12,7 +12,7 @@ CODE := src tests tools benchmarks examples
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint format bench docs reference clean
+.PHONY: help demo test test-slow lint format bench bench-training docs reference clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) \
@@ -41,6 +41,9 @@ bench: $(INSTALLED) ## Run every benchmark; its JSON goes to benchmarks/results
 	  echo "== $$script"; \
 	  $(BIN)/python "$$script" > "benchmarks/results/$$(basename "$$script" .py).json"; \
 	done
+
+bench-training: $(INSTALLED) ## Train the grid of benchmarks/training, hours in all, resumable
+	$(BIN)/python benchmarks/training/run.py
 
 docs: $(DOCS_INSTALLED) ## Build the documentation into site
 	$(BIN)/zensical build --clean --strict

@@ -18,6 +18,11 @@ from voxloop.train.config import TrainConfig
         ({"minutes": float("nan")}, "--minutes must be above 0"),
         ({"minutes": 1e9}, "under a month"),
         ({"seed": -1}, "--seed must not be negative"),
+        ({"learning_rate": 0.0}, "learning_rate must lie in 1e-07..1, found 0"),
+        ({"weight_decay": float("nan")}, "weight_decay must lie in 0..1, found nan"),
+        ({"average_decay": 1.0}, "average_decay must lie in"),
+        ({"clip_norm": float("inf")}, "clip_norm must lie in"),
+        ({"save_seconds": -1.0}, "save_seconds must lie in"),
     ],
 )
 def test_what_cannot_be_is_refused_by_the_name_of_the_option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,9 @@ def test_a_damaged_model_is_trained_again(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path: Path) -> None:
-    (tmp_path / ".0badc0de.tmp.resume-a.safetensors").write_bytes(b"half")
+    left = tmp_path / ".0badc0de.tmp.resume-a.safetensors"
+    left.write_bytes(b"half")
+    os.utime(left, (1, 1))
     train(small_plan(), _cases(), CONFIG, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 

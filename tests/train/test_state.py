@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,31 +10,38 @@ import torch
 
 from plans import small_plan
 from voxloop.model.unet import build_network
+from voxloop.train.config import TrainConfig
 from voxloop.train.state import TrainingState, load_newest, save_state
+from voxloop.train.step import build_optimizers
 
 
 def _state(seed: int = 0) -> TrainingState:
     network = build_network(small_plan(), seed)
     average = {name: value.clone() for name, value in network.state_dict().items()}
-    return TrainingState(network, average, torch.optim.AdamW(network.parameters(), lr=0.1))
+    return TrainingState(
+        network, average, build_optimizers(network, TrainConfig(learning_rate=0.1))
+    )
 
 
 def _learn(state: TrainingState, steps: int) -> None:
     for _ in range(steps):
         x = torch.randn(1, 1, 8, 8, 4, generator=torch.Generator().manual_seed(state.step))
-        state.optimizer.zero_grad()
+        for optimizer in state.optimizers:
+            optimizer.zero_grad()
         state.network(x).square().mean().backward()
-        state.optimizer.step()
+        for optimizer in state.optimizers:
+            optimizer.step()
         for name, value in state.network.state_dict().items():
             state.average[name].lerp_(value, 0.3)
-        state.step += 1
+        state.losses.append(1.0 / state.step if state.step else math.inf)
 
 
 def _assert_equal(one: TrainingState, other: TrainingState) -> None:
-    assert (one.step, one.skipped) == (other.step, other.skipped)
+    assert (one.losses, one.fall) == (other.losses, other.fall)
     ours, theirs = one.tensors(), other.tensors()
     assert ours.keys() == theirs.keys()
-    assert any(name.startswith("optimizer.exp_avg_sq.") for name in ours) == (one.step > 0)
+    for kind in ("momentum", "exp_avg_sq"):
+        assert any(name.startswith(f"optimizer.{kind}.") for name in ours) == (one.step > 0)
     for name, value in ours.items():
         assert torch.equal(value, theirs[name]), name
         assert value.stride() == theirs[name].stride(), name
@@ -43,7 +51,7 @@ def _assert_equal(one: TrainingState, other: TrainingState) -> None:
 def test_a_restored_state_goes_on_as_if_nothing_had_happened(tmp_path: Path, steps: int) -> None:
     state, restored = _state(), _state(seed=1)
     _learn(state, steps)
-    state.skipped = 2
+    state.fall = 2
     save_state(tmp_path, state, "run")
     assert load_newest(tmp_path, restored, "run")
     _assert_equal(restored, state)

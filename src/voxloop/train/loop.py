@@ -8,29 +8,32 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
+from voxloop.compute.atomic import remove_leftovers
 from voxloop.compute.memory import peak_rss_bytes, require_bytes
 from voxloop.compute.progress import Progress, ProgressSink, silent
 from voxloop.errors import DataError, Problem
 from voxloop.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from voxloop.model.device import autocast, best_device
-from voxloop.model.unet import build_network
+from voxloop.model.device import best_device
 from voxloop.plan.plan import Plan
 from voxloop.train.config import TrainConfig
-from voxloop.train.losses import marginal_loss
 from voxloop.train.patches import PatchSource, TrainingCase
-from voxloop.train.schedule import decide_steps, learning_rate
-from voxloop.train.state import TrainingState, load_newest, save_state
+from voxloop.train.schedule import Schedule, decide_steps, fall_per_doubling
+from voxloop.train.state import load_newest, save_state
+from voxloop.train.step import do_step, fresh_state
 
 __all__ = ["MODEL_FILE", "TrainingResult", "train"]
 
 MODEL_FILE = "model.safetensors"
+
+_WORTH_IT = 0.05
+"""Twice the time is worth naming from here on."""
 
 _HOPELESS = 20
 """Steps in a row without a finite loss after which training gives up."""
@@ -42,11 +45,15 @@ class TrainingResult:
 
     Attributes:
         path: the model's file.
-        steps: optimiser steps done.
+        steps: optimiser steps done by this call.
         seconds: wall time of this call; less than the whole if it resumed.
-        final_loss: mean loss of the last tenth of the steps of this call.
+        final_loss: mean loss of the last tenth of the steps.
         skipped: steps without effect because the loss was not finite.
         peak_bytes: the most memory the process has held.
+        planned_steps: of the schedule.
+        stopped_early: the loss had become flat, and training ended before its time.
+        fall_per_doubling: the share by which twice the time would have lowered the loss, by its
+            course until the learning rate began to fall.
     """
 
     path: Path
@@ -55,6 +62,19 @@ class TrainingResult:
     final_loss: float | None
     skipped: int
     peak_bytes: int
+    planned_steps: int
+    stopped_early: bool
+    fall_per_doubling: float
+
+    @property
+    def outlook(self) -> str:
+        """What more time would bring, in words; of the training loss, which is no Dice."""
+        share = f"{100 * max(0.0, self.fall_per_doubling):.0f} %"
+        if self.stopped_early:
+            return "stopped before its time, because the loss had become flat: label more instead"
+        if self.fall_per_doubling >= _WORTH_IT:
+            return f"the loss was still falling, by {share} per doubling of time: more may help"
+        return f"twice the time would have lowered the loss by {share}: labelling more helps more"
 
 
 def train(
@@ -63,6 +83,8 @@ def train(
     config: TrainConfig,
     folder: Path,
     progress: ProgressSink = silent,
+    *,
+    start: Checkpoint | None = None,
 ) -> TrainingResult:
     """Learn from prepared cases; ends with a model in `folder`.
 
@@ -76,6 +98,7 @@ def train(
         config: duration, seed and optimiser.
         folder: of this run; created if need be.
         progress: receives steps done.
+        start: a model whose weights to start from, where they fit the plan's network.
 
     Raises:
         DataError: if nothing is annotated, or the loss stays infinite.
@@ -86,94 +109,64 @@ def train(
     source = PatchSource(cases, plan, config.seed)
     device = best_device()
     hashes = {case.id: _case_hash(case) for case in cases}
-    identity = _identity(plan, hashes, config)
+    identity = _identity(plan, hashes, config, start)
     path = folder / MODEL_FILE
-    if _is_finished(path, identity):
-        return TrainingResult(path, 0, 0.0, None, 0, peak_rss_bytes())
-    scratch = functools.cache(lambda: _fresh_state(plan, config, device))
+    if (done := _finished(path, identity)) is not None:
+        return _result(path, done, [], 0, started)
+    remove_leftovers(folder)
+    scratch = functools.cache(lambda: fresh_state(plan, config, device))
     steps = decide_steps(
-        config, lambda: _step(scratch(), source, config, device, steps=1), folder, identity
+        config,
+        lambda: do_step(scratch(), source, config, device, Schedule(1)),
+        folder,
+        identity,
     )
-    state = _fresh_state(plan, config, device)
+    schedule = Schedule(steps, may_stop=config.steps is None)
+    state = fresh_state(plan, config, device, start)
     load_newest(folder, state, identity)
-    losses: list[float] = []
-    saved = time.monotonic()
-    while state.step < steps:
-        losses.append(_step(state, source, config, device, steps=steps))
-        if not math.isfinite(losses[-1]):
-            _check_hope(losses)
-        progress(Progress("training", state.step, steps, f"loss {losses[-1]:.3f}"))
+    before, saved = state.step, time.monotonic()
+    while state.step < schedule.end(state.fall):
+        state.fall = schedule.falls_from(state.losses, state.fall)
+        do_step(state, source, config, device, schedule)
+        _check_hope(state.losses)
+        end = schedule.end(state.fall)
+        progress(Progress("training", state.step, end, f"loss {state.losses[-1]:.3f}"))
         if time.monotonic() - saved > config.save_seconds:
             save_state(folder, state, identity)
             saved = time.monotonic()
     provenance = {
         "identity": identity,
         "config": config.to_json(),
-        "steps": steps,
+        "start": None if start is None else start.sha256,
+        "steps": state.step,
+        "planned_steps": steps,
         "skipped": state.skipped,
+        "fall_per_doubling": round(fall_per_doubling(state.losses[: state.fall]), 4),
         "cases": hashes,
         "torch": torch.__version__,
     }
     save_checkpoint(path, Checkpoint(plan, state.average, provenance))
-    for left in (*folder.glob("resume-*.safetensors"), *folder.glob(".*.tmp.*")):
-        left.unlink()  # states, and what a killed process had half written
-    finite = [loss for loss in losses[-max(1, steps // 10) :] if math.isfinite(loss)]
+    for left in folder.glob("resume-*.safetensors"):
+        left.unlink()
+    return _result(path, provenance, state.losses, state.step - before, started)
+
+
+def _result(
+    path: Path, provenance: Mapping[str, Any], losses: list[float], steps: int, started: float
+) -> TrainingResult:
+    last = losses[-max(1, len(losses) // 10) :]
+    finite = [loss for loss in last if math.isfinite(loss)]
     return TrainingResult(
         path=path,
         steps=steps,
         seconds=time.monotonic() - started,
         final_loss=sum(finite) / len(finite) if finite else None,
-        skipped=state.skipped,
+        skipped=provenance["skipped"] if losses else 0,
         peak_bytes=peak_rss_bytes(),
+        planned_steps=provenance["planned_steps"],
+        stopped_early=provenance["steps"] < provenance["planned_steps"],
+        fall_per_doubling=provenance["fall_per_doubling"],
     )
-
-
-def _fresh_state(plan: Plan, config: TrainConfig, device: torch.device) -> TrainingState:
-    network = build_network(plan, config.seed).to(device)
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in network.parameters() if p.ndim > 1]},
-        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    return TrainingState(network, average, optimizer)
-
-
-def _step(
-    state: TrainingState,
-    source: PatchSource,
-    config: TrainConfig,
-    device: torch.device,
-    *,
-    steps: int,
-) -> float:
-    """One optimiser step; a loss that is not finite changes nothing but the count."""
-    batch = source.batch(state.step)
-    rate = learning_rate(config, state.step, steps)
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
-    state.network.train()
-    state.optimizer.zero_grad(set_to_none=True)
-    image = batch.image.to(device).contiguous(memory_format=torch.channels_last_3d)
-    with autocast(device):
-        logits = state.network(image)
-    loss = marginal_loss(
-        logits, batch.classes.to(device), batch.asked.to(device), source.merged.to(device)
-    )
-    loss.backward()  # type: ignore[no-untyped-call]
-    length = nn.utils.clip_grad_norm_(state.network.parameters(), config.clip_norm)
-    value = float(loss.detach())
-    state.step += 1
-    if not (math.isfinite(value) and math.isfinite(float(length))):
-        state.skipped += 1
-        return math.inf
-    state.optimizer.step()
-    # early averages would carry the random start along: let the memory grow with the steps
-    decay = min(config.average_decay, state.step / (state.step + 9))
-    with torch.no_grad():
-        for name, current in state.network.state_dict().items():
-            state.average[name].lerp_(current, 1 - decay)
-    return value
 
 
 def _check_hope(losses: list[float]) -> None:
@@ -190,12 +183,15 @@ def _check_hope(losses: list[float]) -> None:
         )
 
 
-def _identity(plan: Plan, hashes: dict[str, str], config: TrainConfig) -> str:
+def _identity(
+    plan: Plan, hashes: dict[str, str], config: TrainConfig, start: Checkpoint | None
+) -> str:
     """What a run is made of; a saved state is only ever continued by the same."""
     document: dict[str, Any] = {
         "plan": plan.to_json(),
         "config": config.to_json(),
         "cases": hashes,
+        "start": None if start is None else start.sha256,
     }
     document["config"].pop("save_seconds")
     text = json.dumps(document, sort_keys=True)
@@ -210,7 +206,9 @@ def _case_hash(case: TrainingCase) -> str:
     return digest.hexdigest()[:16]
 
 
-def _is_finished(path: Path, identity: str) -> bool:
+def _finished(path: Path, identity: str) -> Mapping[str, Any] | None:
+    """The provenance of this very run's model; None if it is not there yet."""
     with contextlib.suppress(DataError):  # absent or damaged: trained again
-        return bool(load_checkpoint(path).provenance.get("identity") == identity)
-    return False
+        provenance = load_checkpoint(path).provenance
+        return provenance if provenance.get("identity") == identity else None
+    return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -20,47 +22,61 @@ _SLOTS = ("resume-a.safetensors", "resume-b.safetensors")
 
 @dataclass(eq=False)
 class TrainingState:
-    """What the next step depends on; batches and schedule follow from the step alone.
+    """What the next step depends on; batches follow from the step alone.
 
     Attributes:
         network: being trained.
         average: running average of its weights, by name.
-        optimizer: AdamW over the network's parameters.
-        step: steps done.
-        losses: sum and count of losses since the last report.
-        skipped: steps without effect because the loss was not finite.
+        optimizers: which share the network's parameters among them.
+        losses: of every step done; infinite where a step had no effect.
+        fall: the step from which the learning rate falls, once that is known.
     """
 
     network: nn.Module
     average: dict[str, Tensor]
-    optimizer: torch.optim.AdamW
-    step: int = 0
-    skipped: int = 0
+    optimizers: tuple[torch.optim.Optimizer, ...]
+    losses: list[float] = field(default_factory=list)
+    fall: int | None = None
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return len(self.losses)
+
+    @property
+    def skipped(self) -> int:
+        """Steps that had no effect because their loss was not finite."""
+        return sum(not math.isfinite(loss) for loss in self.losses)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything as named tensors."""
+        """Everything but `fall` as named tensors."""
         found = {f"weights.{name}": value for name, value in self.network.state_dict().items()}
         found |= {f"average.{name}": value for name, value in self.average.items()}
         for name, parameter in self.network.named_parameters():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                found[f"optimizer.{key}.{name}"] = value
+            for optimizer in self.optimizers:
+                for key, value in optimizer.state.get(parameter, {}).items():
+                    found[f"optimizer.{key}.{name}"] = value
+        found["losses"] = torch.tensor(self.losses, dtype=torch.float64)
         return found
 
-    def restore(self, tensors: Mapping[str, Tensor], step: int, skipped: int) -> None:
-        """Continue from what `tensors` gave at `step`."""
+    def restore(self, tensors: Mapping[str, Tensor], fall: int | None) -> None:
+        """Continue from what `tensors` gave."""
         self.network.load_state_dict(_under("weights.", tensors))
         for name, value in _under("average.", tensors).items():
             self.average[name].copy_(value)
-        for key in ("step", "exp_avg", "exp_avg_sq"):
-            saved = _under(f"optimizer.{key}.", tensors)
-            for name, parameter in self.network.named_parameters():
-                if name in saved:
-                    value = saved[name]
-                    if key != "step":
-                        # in the parameter's layout, as AdamW itself would have made it
-                        value = torch.empty_like(parameter, requires_grad=False).copy_(value)
-                    self.optimizer.state[parameter][key] = value
-        self.step, self.skipped = step, skipped
+        owners = {p: o for o in self.optimizers for g in o.param_groups for p in g["params"]}
+        parameters = dict(self.network.named_parameters())
+        for path, saved in _under("optimizer.", tensors).items():
+            key, _, name = path.partition(".")
+            parameter = parameters[name]
+            # in the parameter's layout, as the optimiser itself would have made it
+            value = (
+                torch.empty_like(parameter, requires_grad=False).copy_(saved)
+                if saved.ndim
+                else saved
+            )
+            owners[parameter].state[parameter][key] = value
+        self.losses, self.fall = tensors["losses"].tolist(), fall
 
 
 def save_state(folder: Path, state: TrainingState, identity: str) -> None:
@@ -73,7 +89,7 @@ def save_state(folder: Path, state: TrainingState, identity: str) -> None:
     """
     newest = _newest_slot(folder, identity)
     slot = _SLOTS[0] if newest != _SLOTS[0] else _SLOTS[1]
-    header = {"identity": identity, "step": str(state.step), "skipped": str(state.skipped)}
+    header = {"identity": identity, "step": str(state.step), "fall": json.dumps(state.fall)}
     write_tensors(folder / slot, state.tensors(), header)
 
 
@@ -83,7 +99,7 @@ def load_newest(folder: Path, state: TrainingState, identity: str) -> bool:
     if slot is None:
         return False
     tensors, header = read_tensors(folder / slot)
-    state.restore(tensors, int(header["step"]), int(header["skipped"]))
+    state.restore(tensors, json.loads(header["fall"]))
     return True
 
 

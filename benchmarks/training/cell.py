@@ -1,0 +1,255 @@
+"""One cell of the training benchmark: learn from some labels of a data set, score on others."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from parts import switched_off
+
+from voxloop.active.pool import slice_axis
+from voxloop.compute.memory import peak_rss_bytes
+from voxloop.dataset.annotation import Annotation, annotate_region, merge
+from voxloop.dataset.case import Case
+from voxloop.dataset.dataset import Dataset
+from voxloop.dataset.layouts import read_dataset
+from voxloop.dataset.load import read_case_channels, read_case_label_map
+from voxloop.metrics.bootstrap import estimate_mean
+from voxloop.metrics.overlap import dice, measure_overlap
+from voxloop.model.checkpoint import load_checkpoint
+from voxloop.plan.plan import Plan
+from voxloop.predict.predictor import Predictor
+from voxloop.train.config import TrainConfig
+from voxloop.train.loop import train
+from voxloop.train.prepare import AnnotatedCase, plan_for, prepare_cases
+from voxloop.volume.boxes import Box
+from voxloop.volume.volume import LabelMap
+
+__all__ = ["Cell", "run_cell"]
+
+SPLIT_SEED = 12
+"""Of the shuffle whose last cases are held out; never changed, so that nobody chose it."""
+
+HELD_OUT = {"hippocampus": 40, "fetal_brain": 5}
+"""The last of the shuffle: scored on, never used to choose anything."""
+
+FOR_TUNING = {"hippocampus": 40, "fetal_brain": 4}
+"""The first of the shuffle: what the recipe was chosen on."""
+
+FOREGROUND_SHARE = 0.75
+"""Of the slices to label, taken from those that show a structure, as an annotator would."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is learned from, for how long, and what is switched off.
+
+    Attributes:
+        data: name of the data set's folder.
+        cases: how many cases have labels; all but the held-out ones where None.
+        slice_share: of all slices of these cases that are labelled, chosen at random.
+        slices_each: evenly spaced labelled slices of each case, instead.
+        label_sets: `all`, or `halves`: one half of the cases carries only the first label, the
+            other half only the rest.
+        minutes: of training.
+        steps: of training, instead.
+        seed: of cases, slices, weights and patches.
+        without: parts of the recipe that are switched off; see `parts.py`.
+        tuning: score on cases that the recipe was chosen on, learn from others that were
+            learned from then; the held-out cases are not touched.
+    """
+
+    data: str
+    cases: int | None = None
+    slice_share: float | None = None
+    slices_each: int | None = None
+    label_sets: str = "all"
+    minutes: float = 10.0
+    steps: int | None = None
+    seed: int = 0
+    without: tuple[str, ...] = ()
+    tuning: bool = False
+
+    @property
+    def name(self) -> str:
+        """A file name that says it all."""
+        labels = "all"
+        if self.slice_share is not None:
+            labels = f"{100 * self.slice_share:g}pct"
+        if self.slices_each is not None:
+            labels = f"{self.slices_each}slices"
+        time_ = f"{self.minutes:g}min" if self.steps is None else f"{self.steps}steps"
+        parts = [self.data, f"n{self.cases or 'all'}", labels, time_, f"seed{self.seed}"]
+        parts += [self.label_sets] if self.label_sets != "all" else []
+        parts += [f"no-{part}" for part in self.without]
+        parts += ["tuning"] if self.tuning else []
+        return "_".join(parts)
+
+
+def run_cell(cell: Cell, data: Path) -> dict[str, Any]:
+    """Train and score; returns a JSON-ready document."""
+    dataset = read_dataset(data / cell.data)
+    learn, test = _split(dataset, cell)
+    references = {i: _reference(dataset, i) for i in (*learn, *test)}
+    with tempfile.TemporaryDirectory() as folder, switched_off(cell.without) as adapt:
+        cases = _annotated(dataset, learn, references, cell)
+        plan = adapt(plan_for(cases, dataset_labels(dataset), dataset.channel_names))
+        prepared = prepare_cases(cases, plan, Path(folder) / "cache")
+        config = TrainConfig(steps=cell.steps, minutes=cell.minutes, seed=cell.seed)
+        result = train(plan, prepared, config, Path(folder) / "run")
+        predictor = Predictor(load_checkpoint(result.path))
+        started = time.monotonic()
+        scores = {i: _dice(predictor, dataset.case(i), references[i]) for i in test}
+        seconds = (time.monotonic() - started) / len(test)
+    means = [float(np.nanmean(list(found.values()))) for found in scores.values()]
+    overall = estimate_mean(means, rng=np.random.default_rng(0))
+    return {
+        "cell": asdict(cell),
+        "dice": {"mean": overall.value, "interval": overall.interval, "n": overall.cases},
+        "dice_per_label": {
+            name: float(np.nanmean([found[name] for found in scores.values()]))
+            for name in plan.labels
+        },
+        "dice_per_case": scores,
+        "annotated_slices": _slices(cases),
+        "train_minutes": round(result.seconds / 60, 3),
+        "steps": result.steps,
+        "planned_steps": result.planned_steps,
+        "fall_per_doubling": result.fall_per_doubling,
+        "seconds_per_case": round(seconds, 3),
+        "peak_gib": round(peak_rss_bytes() / 2**30, 2),
+        "plan": _essential(plan),
+        "machine": _machine(),
+        "commit": _commit(),
+    }
+
+
+def _split(dataset: Dataset, cell: Cell) -> tuple[list[str], list[str]]:
+    """Ids to learn from (a random choice where fewer than all are wanted) and to score on."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(dataset.ids))
+    shuffled = [dataset.ids[i] for i in order]
+    held_out = HELD_OUT[cell.data]
+    pool, test = shuffled[:-held_out], shuffled[-held_out:]
+    if cell.tuning:
+        count = FOR_TUNING[cell.data]
+        test, pool = pool[:count], pool[count:]
+    if cell.cases is not None:
+        chosen = np.random.default_rng(cell.seed).permutation(len(pool))[: cell.cases]
+        pool = [pool[i] for i in (chosen if cell.seed else range(cell.cases))]
+    return pool, test
+
+
+def _annotated(
+    dataset: Dataset, ids: list[str], references: dict[str, LabelMap], cell: Cell
+) -> list[AnnotatedCase]:
+    slices = _chosen_slices([references[i] for i in ids], cell)
+    found = []
+    for number, (case_id, indices) in enumerate(zip(ids, slices, strict=True)):
+        if not indices:
+            continue
+        reference, case = references[case_id], dataset.case(case_id)
+        asked = frozenset(reference.labels.values)
+        if cell.label_sets == "halves":
+            first = frozenset(reference.labels.values[:1])
+            asked = first if number % 2 else asked - first
+        axis, shape = slice_axis(reference.geometry), reference.geometry.shape
+        regions = [Box.slice_at(shape, axis, index) for index in indices]
+        annotation: Annotation = annotate_region(reference, regions, asked)
+        target = merge([annotation], shape, reference.labels)
+        found.append(
+            AnnotatedCase(
+                case_id,
+                lambda case=case: read_case_channels(case),  # type: ignore[misc]
+                reference.geometry,
+                target,
+                case_id,
+            )
+        )
+    return found
+
+
+def _chosen_slices(references: list[LabelMap], cell: Cell) -> list[list[int]]:
+    lengths = [r.geometry.shape[slice_axis(r.geometry)] for r in references]
+    if cell.slices_each is not None:
+        k = cell.slices_each
+        return [((np.arange(k) + 0.5) / k * n).astype(int).tolist() for n in lengths]
+    if cell.slice_share is None:
+        return [list(range(n)) for n in lengths]
+    rng = np.random.default_rng([cell.seed, 7])
+    chosen: list[list[int]] = [[] for _ in lengths]
+    order = rng.permutation(len(lengths))
+    for turn in range(max(1, round(cell.slice_share * sum(lengths)))):
+        case = order[turn % len(lengths)]
+        reference = references[case]
+        axis = slice_axis(reference.geometry)
+        others = tuple(a for a in range(3) if a != axis)
+        shows = np.flatnonzero((reference.array > 0).any(axis=others))
+        pool = shows if rng.random() < FOREGROUND_SHARE else np.arange(lengths[case])
+        free = [index for index in pool.tolist() if index not in chosen[case]]
+        chosen[case].append(int(rng.choice(free or list(range(lengths[case])))))
+    return chosen
+
+
+def _dice(predictor: Predictor, case: Case, reference: LabelMap) -> dict[str, float]:
+    found = predictor.segment(read_case_channels(case)).label_map.array
+    return {
+        name: float(dice(measure_overlap(reference.array == value, found == value)))
+        for value, name in reference.labels.names.items()
+    }
+
+
+def _reference(dataset: Dataset, case_id: str) -> LabelMap:
+    return read_case_label_map(dataset.case(case_id), dataset_labels(dataset))
+
+
+def dataset_labels(dataset: Dataset) -> Any:
+    """The label table, which a benchmark cannot do without."""
+    if dataset.labels is None:
+        raise SystemExit(f"{dataset.name} names no labels")
+    return dataset.labels
+
+
+def _slices(cases: list[AnnotatedCase]) -> int:
+    total = 0
+    for case in cases:
+        axis = slice_axis(case.geometry)
+        others = tuple(a for a in range(3) if a != axis)
+        total += int(case.target.looked_at.any(axis=others).sum())
+    return total
+
+
+def _essential(plan: Plan) -> dict[str, Any]:
+    document = plan.to_json()
+    for key in ("labels", "reasons", "normalisation", "channel_names"):
+        document.pop(key)
+    return document
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _commit() -> str:
+    with contextlib.suppress(OSError):
+        return subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607 - the git of whoever runs this
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.strip()
+    return ""

@@ -1,0 +1,48 @@
+"""Which cells answer which question."""
+
+from __future__ import annotations
+
+from cell import Cell
+from parts import PARTS
+
+__all__ = ["SUITES"]
+
+SEEDS = (0, 1, 2)
+
+
+def _ablation() -> list[Cell]:
+    """Each part switched off, on cases that the recipe may be chosen on."""
+    cells = []
+    for seed in (0, 1):
+        for without in ((), *((part,) for part in PARTS)):
+            sparse = Cell("hippocampus", slice_share=0.025, steps=450, tuning=True,
+                          seed=seed, without=without)  # fmt: skip
+            dense = Cell("fetal_brain", cases=3, steps=600, tuning=True, seed=seed,
+                         without=without)  # fmt: skip
+            cells += [sparse, dense]
+    return cells
+
+
+SUITES: dict[str, list[Cell]] = {
+    "time": [Cell("hippocampus", minutes=m) for m in (1, 2, 5, 10, 15, 30, 60)],
+    "cases": [
+        Cell("hippocampus", cases=n, minutes=min(15, 4 + n), seed=seed)
+        for seed in SEEDS
+        for n in (8, 1, 2, 4, 16, 32)
+    ],
+    "slices": [
+        Cell("hippocampus", slice_share=share, minutes=15, seed=seed)
+        for seed in SEEDS
+        for share in (0.025, 0.01, 0.005, 0.05, 0.1)
+    ],
+    "fetal": [
+        Cell("fetal_brain", cases=3, minutes=15),
+        Cell("fetal_brain", cases=3, slices_each=8, minutes=15),
+    ],
+    "mixed": [
+        Cell("hippocampus", cases=64, label_sets=sets, minutes=5, seed=seed)
+        for seed in SEEDS
+        for sets in ("all", "halves")
+    ],
+    "ablation": _ablation(),
+}
