@@ -6,13 +6,27 @@ import contextlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from voxloop.errors import StorageError
 
-__all__ = ["atomic_path", "sync_folder", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "atomic_path",
+    "remove_leftovers",
+    "sync_folder",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
+
+_LEFTOVERS = f".{'[0-9a-f]' * 8}.tmp.*"
+"""How `atomic_path` names what is not finished."""
+
+_STARTED_S = time.time()
+"""When this process began to use files; whatever is older belongs to another one."""
 
 
 @contextlib.contextmanager
@@ -56,6 +70,17 @@ def write_text(path: Path, content: str) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write a document as indented JSON, atomically; NaN and infinity are refused."""
     write_text(path, json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove from a folder what killed processes left half written.
+
+    A file that was touched since this process began is let be: another one may be writing it.
+    """
+    for path in folder.glob(_LEFTOVERS):
+        with contextlib.suppress(OSError):  # gone already, or a disk that is read-only
+            if path.stat().st_mtime < _STARTED_S:
+                path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

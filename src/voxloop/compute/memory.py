@@ -47,7 +47,7 @@ def require_bytes(needed: int, what: str, limit: int | None = None) -> None:
     if needed > ceiling:
         message = (
             f"{what} needs {format_bytes(needed)} of memory, {format_bytes(ceiling)} may be used; "
-            "crop or downsample the scan, or run on a machine with more memory"
+            "close other programs, crop or downsample the scan, or take a machine with more memory"
         )
         raise LimitError(message)
 
