@@ -41,9 +41,14 @@ class Checkpoint:
     provenance: Mapping[str, Any]
 
     def network(self, device: torch.device) -> UNet:
-        """The network with these weights, on a device, ready for inference."""
+        """The network with these weights, on a device, ready for inference.
+
+        Labels that no training voxel carried are never predicted.
+        """
         network = build_network(self.plan)
         network.load_state_dict(dict(self.weights))
+        unlearned = self.provenance.get("unlearned", ())
+        network.silence([self.plan.table.values.index(value) + 1 for value in unlearned])
         return network.to(device).eval().requires_grad_(requires_grad=False)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from itertools import pairwise
 
 import torch
@@ -13,7 +14,13 @@ from voxloop.plan.plan import Plan
 
 __all__ = ["UNet", "build_network"]
 
+_SUPERVISED = 2
+"""Coarser levels with a head of their own."""
+
 Triple = tuple[int, int, int]
+
+_NEVER = -1e4
+"""A logit whose probability is zero in any precision."""
 
 
 class UNet(nn.Module):
@@ -36,6 +43,7 @@ class UNet(nn.Module):
         stem: Triple,
     ) -> None:
         super().__init__()
+        self.classes = classes
         fold = math.prod(stem)
         self.fold = FoldSpace(stem) if fold > 1 else nn.Identity()
         self.unfold = UnfoldSpace(stem) if fold > 1 else nn.Identity()
@@ -52,19 +60,44 @@ class UNet(nn.Module):
             ConvBlock(2 * upper, upper) for (upper, _), _ in reversed(steps)
         )
         self.head = nn.Conv3d(widths[0], classes * fold, 1)
+        self.coarse_heads = nn.ModuleList(
+            nn.Conv3d(width, classes, 1) for width in widths[1:-1][:_SUPERVISED]
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, classes, I, J, K) of an input (N, inputs, I, J, K)."""
+        return self.at_levels(x, 1)[0]
+
+    def at_levels(self, x: Tensor, levels: int | None = None) -> list[Tensor]:
+        """Logits of the finest levels, for deep supervision (Lee et al. 2015).
+
+        Args:
+            x: (N, inputs, I, J, K).
+            levels: how many, at least one; all that have a head where None.
+
+        Returns:
+            (N, classes, I, J, K), then ever coarser ones, without the deepest level.
+        """
         x = self.fold(x).contiguous(memory_format=torch.channels_last_3d)
         skips: list[Tensor] = []
         for block in self.encoder:
             x = block(x)
             skips.append(x)
         skips.pop()
+        decoded: list[Tensor] = []
         for up, block in zip(self.up, self.decoder, strict=True):
             x = block(torch.cat([up(x), skips.pop()], dim=1))
-        logits: Tensor = self.unfold(self.head(x))
-        return logits
+            decoded.append(x)
+        found: list[Tensor] = [self.unfold(self.head(x))]
+        wanted = len(self.coarse_heads) if levels is None else levels - 1
+        coarse = zip(self.coarse_heads[:wanted], reversed(decoded[:-1]), strict=False)
+        return found + [head(features) for head, features in coarse]
+
+    @torch.no_grad()
+    def silence(self, classes: Iterable[int]) -> None:
+        """Give classes no chance, whatever an image shows; for inference only."""
+        if self.head.bias is not None:
+            self.head.bias.view(self.classes, -1)[list(classes)] = _NEVER
 
 
 def build_network(plan: Plan, seed: int = 0) -> UNet:
@@ -83,7 +116,8 @@ def build_network(plan: Plan, seed: int = 0) -> UNet:
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         # logits of unit size: a timid head takes as long to wake up as a whole short training
-        nn.init.kaiming_normal_(network.head.weight, nonlinearity="linear")
+        for head in (network.head, *network.coarse_heads):
+            nn.init.kaiming_normal_(head.weight, nonlinearity="linear")
     for parameter in network.parameters():
         if parameter.ndim == 5:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)

@@ -31,8 +31,9 @@ _DEEPEST_VOX = 4
 _PROGRAM_BYTES = GIB + GIB // 4
 """Libraries, weights, optimiser state and the patches being prepared."""
 
-_BATCH = 2
-"""Many small steps reach further than few large ones in the minutes an annotator waits."""
+_BATCH_VOX = 64**3
+"""Voxels of a step, in at most two patches: many small steps reach further than few large ones in
+the minutes an annotator waits."""
 
 _FULL_WIDTHS = (16, 32, 64, 128)
 _FOLDED_WIDTHS = (32, 64, 128, 256)
@@ -69,10 +70,11 @@ def make_plan(
     widths = widths[: len(strides) + 1]
     patch = _patch((i, j, k), stem, strides, reasons)
     patch_bytes = _patch_bytes(patch, stem, widths, len(labels) + 1)
-    batch, memory = _fit(_BATCH, patch_bytes, memory_limit_bytes, patch)
+    wanted = 2 if 2 * math.prod(patch) <= _BATCH_VOX else 1
+    batch, memory = _fit(wanted, patch_bytes, memory_limit_bytes, patch)
     reasons["batch_size"] = (
-        f"{batch} patches need {format_bytes(memory)} of the {format_bytes(memory_limit_bytes)} "
-        "allowed"
+        f"{batch} of this size: many small steps reach further than few large ones; needs "
+        f"{format_bytes(memory)} of the {format_bytes(memory_limit_bytes)} allowed"
     )
     reasons["widths"] = "the one network of the recipe; depth ends where an axis has four voxels"
     sided = labels.has_sides()

@@ -25,6 +25,7 @@ from voxloop.plan.plan import Plan
 from voxloop.train.config import TrainConfig
 from voxloop.train.patches import PatchSource, TrainingCase
 from voxloop.train.schedule import Schedule, decide_steps, fall_per_doubling
+from voxloop.train.score import labels_shown
 from voxloop.train.state import load_newest, save_state
 from voxloop.train.step import do_step, fresh_state
 
@@ -143,6 +144,9 @@ def train(
         "skipped": state.skipped,
         "fall_per_doubling": round(fall_per_doubling(state.losses[: state.fall]), 4),
         "cases": hashes,
+        "unlearned": sorted(
+            set(plan.labels.values()).difference(*(labels_shown(case.target) for case in cases))
+        ),
         "torch": torch.__version__,
     }
     save_checkpoint(path, Checkpoint(plan, state.average, provenance))

@@ -32,9 +32,12 @@ def merge_table(asked_sets: tuple[frozenset[int], ...], values: tuple[int, ...])
         values: the label table's values; class c > 0 stands for `values[c - 1]`.
 
     Returns:
-        (S, C) of bool: the background itself, and the labels that were not asked for.
+        (S, C) of bool: the background itself, and the labels that were not asked for there but
+        were somewhere.
     """
-    rows = [[True, *(value not in asked for value in values)] for asked in asked_sets]
+    # a label that nobody ever asked for is not there: merged, it would take the background's place
+    somewhere = frozenset[int]().union(*asked_sets)
+    rows = [[True, *(v in somewhere and v not in asked for v in values)] for asked in asked_sets]
     return torch.tensor(rows, dtype=torch.bool)
 
 

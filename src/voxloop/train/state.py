@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from voxloop.errors import DataError
 from voxloop.model.checkpoint import read_tensors, write_tensors
+from voxloop.model.unet import UNet
 
 __all__ = ["TrainingState", "load_newest", "save_state"]
 
@@ -32,7 +33,7 @@ class TrainingState:
         fall: the step from which the learning rate falls, once that is known.
     """
 
-    network: nn.Module
+    network: UNet
     average: dict[str, Tensor]
     optimizers: tuple[torch.optim.Optimizer, ...]
     losses: list[float] = field(default_factory=list)

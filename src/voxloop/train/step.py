@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from voxloop.model.checkpoint import Checkpoint
 from voxloop.model.device import autocast
@@ -19,7 +19,10 @@ from voxloop.train.patches import PatchSource
 from voxloop.train.schedule import Schedule
 from voxloop.train.state import TrainingState
 
-__all__ = ["build_optimizers", "do_step", "fresh_state"]
+__all__ = ["build_optimizers", "do_step", "fresh_state", "thinned"]
+
+_COARSER = 0.5
+"""Weight of a level's loss beside that of the next finer level."""
 
 
 def fresh_state(
@@ -43,7 +46,7 @@ def build_optimizers(
     inner = {
         f"{name}.weight"
         for name, module in network.named_modules()
-        if isinstance(module, nn.Conv3d) and name != "head"
+        if isinstance(module, nn.Conv3d) and not name.startswith(("head", "coarse_heads"))
     }
     named = list(network.named_parameters())
     matrices = [p for name, p in named if name not in inner and p.ndim > 1]
@@ -76,13 +79,17 @@ def do_step(
     state.network.train()
     image = batch.image.to(device).contiguous(memory_format=torch.channels_last_3d)
     with autocast(device):
-        logits = state.network(image)
-    loss = marginal_loss(
-        logits, batch.classes.to(device), batch.asked.to(device), source.merged.to(device)
-    )
+        levels = state.network.at_levels(image)
+    classes, asked = batch.classes.to(device), batch.asked.to(device)
+    merged = source.merged.to(device)
+    losses = [
+        marginal_loss(logits, thinned(classes, logits), thinned(asked, logits), merged)
+        for logits in levels
+    ]
+    loss = losses[0] + sum(_COARSER**n * coarse for n, coarse in enumerate(losses[1:], start=1))
     loss.backward()  # type: ignore[no-untyped-call]
     length = nn.utils.clip_grad_norm_(state.network.parameters(), config.clip_norm)
-    value = float(loss.detach())
+    value = float(losses[0].detach())
     finite = math.isfinite(value) and math.isfinite(float(length))
     state.losses.append(value if finite else math.inf)
     if not finite:
@@ -94,3 +101,9 @@ def do_step(
     with torch.no_grad():
         for name, current in state.network.state_dict().items():
             state.average[name].lerp_(current, 1 - decay)
+
+
+def thinned(voxels: Tensor, logits: Tensor) -> Tensor:
+    """Every n-th voxel of (N, I, J, K), so that they match the places of coarser logits."""
+    steps = [n // m for n, m in zip(voxels.shape[1:], logits.shape[2:], strict=True)]
+    return voxels[(slice(None), *(slice(step // 2, None, step) for step in steps))]
