@@ -28,6 +28,14 @@ def test_people_label_across_the_coarsest_axis() -> None:
     assert slice_axis(oblique_geometry(spacing_mm=(0.9, 3.0, 1.0))) == 1
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_scan_of_one_slice_is_read_as_that_slice(axis: int) -> None:
+    shape = [9, 8, 7]
+    shape[axis] = 1
+    grid = oblique_geometry((shape[0], shape[1], shape[2]), spacing_mm=(0.9, 1.1, 2.5))
+    assert slice_axis(grid) == axis
+
+
 def test_a_scan_of_equal_spacings_is_read_from_head_to_foot_wherever_that_axis_is() -> None:
     lying = np.eye(4)[[1, 2, 0, 3]]  # array axis 0 runs along z
     assert slice_axis(Geometry.from_affine((9, 9, 9), lying)) == 0

@@ -61,6 +61,30 @@ def test_once_round_the_loop(data: Path, capfd: pytest.CaptureFixture[str]) -> N
     assert sorted(segmented["written"]) == ["one", "three", "two"]
 
 
+def test_the_model_is_validated_on_the_cases_it_learns_from(
+    data: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    here = ("-w", data / "study")
+    _voxloop(capfd, "init", data / "study", "--label", "cyst")
+    _voxloop(capfd, "add", data / "scans", *here)
+    _voxloop(capfd, "collect", data / "maps" / "one.nii.gz", "--looked-at", "all", *here)
+    assert main.execute(["validate", "-w", str(data / "study")]) == 3
+    assert "annotate a slice of a second case" in capfd.readouterr().err
+
+    _voxloop(capfd, "collect", data / "maps", "--looked-at", "all", *here)
+    found = _voxloop(capfd, "validate", "--steps", "1", *here)
+    assert [len(fold["train"]) for fold in found["folds"]] == [2, 2, 2]
+    assert found["dice"][0]["note"] == "n = 3 is too small to claim an interval"
+    assert all(Path(path).exists() for path in found["wrote"])
+
+    assert main.execute(["validate", "--steps", "1", "-w", str(data / "study")]) == 0
+    shown, told = capfd.readouterr()
+    assert "3 folds of 1 step" in told
+    assert "A model that learns from all of them, and for longer, should do no worse" in shown
+    assert main.execute(["info", "-w", str(data / "study")]) == 0
+    assert "n = 3 is too small to claim an interval" in capfd.readouterr().out
+
+
 def test_two_folders_of_label_maps_are_scored(
     data: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import resource
 import shlex
 import subprocess
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from study import Study, everything_in, make_study
 
+from disks import on_a_read_only_disk, on_a_small_disk, refused, require_mounts
 from phantoms import oblique_geometry
 from voxloop.io.formats import write_volume
 from voxloop.volume.volume import Volume
@@ -33,12 +33,7 @@ def study(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Study:
 
 @pytest.fixture
 def mounts(tmp_path: Path) -> None:
-    """Skip where this user may not mount a disk in a name space of its own."""
-    probe = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
-    try:
-        subprocess.run(probe, capture_output=True, check=True)
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        pytest.skip("this user may not mount disks")
+    require_mounts(tmp_path)
 
 
 def prepare(study: Study, command: str) -> str:
@@ -51,37 +46,6 @@ def prepare(study: Study, command: str) -> str:
         study.label_map("two")
     words = [word.format(delivery=study.delivery) for word in COMMANDS[command]]
     return shlex.join([sys.executable, "-m", "voxloop", *words])
-
-
-def in_a_name_space(script: str) -> subprocess.CompletedProcess[str]:
-    """Run a shell script that may mount disks, which vanish with it."""
-    words = ["unshare", "-rm", "sh", "-ec", script]
-    return subprocess.run(words, capture_output=True, text=True, check=False)
-
-
-def on_a_small_disk(study: Study, words: str, free: str) -> subprocess.CompletedProcess[str]:
-    """Carry out a command on a copy of the workspace on a disk with no more room than `free`.
-
-    The copy is found in the folder `after` beside the workspace when the disk is gone.
-    """
-    disk, after = (study.workspace.with_name(name) for name in ("disk", "after"))
-    disk.mkdir()
-    return in_a_name_space(
-        f"mount -t tmpfs -o size=2m tmpfs {disk}\n"
-        f"cp -a {study.workspace} {disk}/study\n"
-        f"head -c 2m /dev/zero >{disk}/filler 2>/dev/null || true\n"
-        f"truncate -s -{free} {disk}/filler\n"
-        f"code=0; {words} -w {disk}/study || code=$?\n"
-        f"cp -a {disk}/study {after}\n"
-        "exit $code\n"
-    )
-
-
-def refused(done: subprocess.CompletedProcess[str], place: Path, reason: str) -> None:
-    assert done.returncode == 4, done.stderr
-    assert re.search(rf"cannot write {place}/\S+: ({reason})", done.stderr)
-    assert "unchanged; free some space or choose a writable folder" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -103,7 +67,7 @@ def test_a_file_that_cannot_grow_changes_nothing(
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    refused(done, study.workspace, reason)
+    refused(done.returncode, done.stderr, study.workspace, reason)
     assert everything_in(study.workspace) == before
 
 
@@ -113,8 +77,13 @@ def test_a_file_that_cannot_grow_changes_nothing(
 def test_a_disk_without_room_changes_nothing(command: str, free: str, study: Study) -> None:
     words = prepare(study, command)
     before = everything_in(study.workspace)
-    done = on_a_small_disk(study, words, free)
-    refused(done, study.workspace.with_name("disk"), "No space left|disk I/O error|.*is full")
+    done = on_a_small_disk(study.workspace, words, free)
+    refused(
+        done.returncode,
+        done.stderr,
+        study.workspace.with_name("disk"),
+        "No space left|disk I/O error|.*is full",
+    )
     assert everything_in(study.workspace.with_name("after")) == before
 
 
@@ -122,7 +91,7 @@ def test_a_disk_without_room_changes_nothing(command: str, free: str, study: Stu
 def test_copies_that_would_not_fit_are_refused_before_the_first(study: Study) -> None:
     words = prepare(study, "add")
     before = everything_in(study.workspace)
-    done = on_a_small_disk(study, f"{words} --copy", "256k")
+    done = on_a_small_disk(study.workspace, f"{words} --copy", "256k")
     assert done.returncode == 4, done.stderr
     assert "copying 2 files needs" in done.stderr
     assert "add the scans without copying them" in done.stderr
@@ -134,10 +103,11 @@ def test_copies_that_would_not_fit_are_refused_before_the_first(study: Study) ->
 def test_a_disk_that_is_read_only_changes_nothing(command: str, study: Study) -> None:
     words = prepare(study, command)
     before = everything_in(study.workspace)
-    done = in_a_name_space(
-        f"mount --bind {study.workspace} {study.workspace}\n"
-        f"mount -o remount,ro,bind {study.workspace}\n"
-        f"{words} -w {study.workspace}\n"
+    done = on_a_read_only_disk(study.workspace, f"{words} -w {study.workspace}")
+    refused(
+        done.returncode,
+        done.stderr,
+        study.workspace,
+        "Read-only file system|unable to open database file",
     )
-    refused(done, study.workspace, "Read-only file system|unable to open database file")
     assert everything_in(study.workspace) == before

@@ -48,6 +48,12 @@ def with_nan(path: Path) -> None:
     save(path, array)
 
 
+def with_largest_numbers(path: Path) -> None:
+    array = np.zeros(GEOMETRY.shape, dtype=np.float32)
+    array[:2] = np.finfo(np.float32).max
+    save(path, array)
+
+
 def header(offset: int, layout: str, *values: float) -> Damage:
     """Overwrite a part of the header."""
 
@@ -82,6 +88,7 @@ ANY_FILE: dict[str, tuple[Damage, str, str]] = {
     ),
     "RGB": (coloured, r"colours \(RGB\)", "save one real-valued component"),
     "NaN": (with_nan, "NaN or infini", "replace|check"),
+    "largest numbers for no data": (with_largest_numbers, "beyond that|unknown", "replace|correct"),
     "zero spacing": (header(PIXDIM + 4, "f", 0), "pixdim", "export"),
     "negative spacing": (header(PIXDIM + 8, "f", -1), "pixdim", "export"),
     "singular affine": (

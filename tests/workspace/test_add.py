@@ -12,13 +12,13 @@ from workspace_samples import (
     GEOMETRY,
     LABELS,
     content,
-    largest_file,
     make_workspace,
     organ,
     write_scans,
 )
 
-from voxloop.errors import DataError, LimitError, StorageError
+from disks import largest_file
+from voxloop.errors import DataError, LimitError, StorageError, UsageError
 from voxloop.io.formats import read_volume, write_label_map, write_volume
 from voxloop.volume.labels import IGNORE, LabelTable
 from voxloop.volume.volume import LabelMap, Volume
@@ -110,11 +110,60 @@ def test_everything_wrong_is_listed_at_once_and_nothing_is_added(tmp_path: Path)
     assert content(workspace) == before
 
 
-def test_labels_of_another_table_are_refused_only_if_wanted(tmp_path: Path) -> None:
+def test_labels_are_matched_by_name_whatever_their_values(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path)
     folder = write_nnunet(tmp_path / "set", {"spleen": 1, "liver": 2}, "a")
+    add(workspace, folder, with_labels=True)
+    target = workspace.target_of("a")
+    swapped = np.array([0, 2, 1], dtype=np.uint8)[organ()]
+    assert np.array_equal(target.values[..., :6], swapped[..., :6])
+    assert (target.values[..., 6] == IGNORE).all()
+
+
+def test_only_the_labels_of_its_own_table_were_looked_for_in_a_data_set(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    folder = write_nnunet(tmp_path / "set", {"spleen": 1}, "a")
+    array = np.where(organ() == 2, 1, 0).astype(np.uint8)
+    label_map = LabelMap(array, GEOMETRY, LabelTable.from_names("spleen"))
+    write_label_map(folder / "labelsTr" / "a.nii.gz", label_map)
+    add(workspace, folder, with_labels=True)
+    assert workspace.annotations_of("a")[0].asked == {"spleen": 2}
+    target = workspace.target_of("a")
+    assert set(target.asked_sets) == {frozenset(), frozenset({2})}
+    assert np.array_equal(target.values == 2, organ() == 2)
+
+
+def test_label_maps_can_be_said_to_cover_some_labels_only(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    folder = write_nnunet(tmp_path / "set", LABELS.to_json(), "a")
     before = content(workspace)
-    with pytest.raises(DataError, match=r"'liver': 1, 'spleen': 2.*found .*'spleen': 1"):
+    found = r"case \"a\", .*labelsTr/a.nii.gz: .*liver, found 1 voxels of 'spleen' \(value 2\)"
+    with pytest.raises(DataError, match=found):
+        add(workspace, folder, with_labels=True, asked=["liver"])
+    with pytest.raises(UsageError, match=r"no label 'spleeen'.*did you mean 'spleen'"):
+        add(workspace, folder, with_labels=True, asked=["spleeen"])
+    with pytest.raises(UsageError, match="--with-labels to take them"):
+        add(workspace, folder, asked=["liver"])
+    assert content(workspace) == before
+    liver = np.where(organ() == 1, 1, 0).astype(np.uint8)
+    write_label_map(folder / "labelsTr" / "a.nii.gz", LabelMap(liver, GEOMETRY, LABELS))
+    add(workspace, folder, with_labels=True, asked=["liver"])
+    assert workspace.annotations_of("a")[0].asked == {"liver": 1}
+
+
+def test_a_label_that_a_data_set_does_not_know_was_not_looked_for_in_it(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    folder = write_nnunet(tmp_path / "set", {"liver": 1}, "a")
+    with pytest.raises(DataError, match=r"'spleen', which is said.*found liver in its"):
+        add(workspace, folder, with_labels=True, asked=["spleen"])
+
+
+def test_labels_that_the_workspace_has_not_are_refused_only_if_wanted(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    folder = write_nnunet(tmp_path / "set", {"liver": 1, "spleeen": 2}, "a")
+    before = content(workspace)
+    found = "labels of the workspace, liver, spleen, found 'spleeen' .did you mean 'spleen'"
+    with pytest.raises(DataError, match=found):
         add(workspace, folder, with_labels=True)
     assert content(workspace) == before
     assert add(workspace, folder).added == ("a",)

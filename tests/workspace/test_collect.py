@@ -12,11 +12,11 @@ from workspace_samples import (
     ask,
     content,
     deliver,
-    largest_file,
     make_workspace,
     organ,
 )
 
+from disks import largest_file
 from phantoms import oblique_geometry
 from voxloop.errors import DataError, StorageError, UsageError
 from voxloop.io.formats import write_label_map, write_volume
@@ -26,6 +26,7 @@ from voxloop.volume.labels import IGNORE, LabelTable
 from voxloop.volume.volume import LabelMap, Volume
 from voxloop.workspace.actions.checked_delivery import CollectOptions
 from voxloop.workspace.actions.collect import collect
+from voxloop.workspace.actions.info import info
 from voxloop.workspace.delivery import LookedAt
 from voxloop.workspace.queries import QueryStatus, queries_of
 from voxloop.workspace.rounds import RoundStage
@@ -91,14 +92,52 @@ def test_a_marked_file_answers_the_queries_that_it_covers_wholly(tmp_path: Path)
     assert np.array_equal(workspace.target_of("a").values, array)
 
 
-def test_labels_not_asked_for_are_not_stored_and_said_so(tmp_path: Path) -> None:
+LIVER = CollectOptions(looked_at=LookedAt.ALL, asked=("liver",))
+
+
+def test_what_a_delivery_covers_is_stored_with_it(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path, "a")
-    options = CollectOptions(looked_at=LookedAt.ALL, asked=("liver",))
-    result = collect(workspace, deliver(tmp_path / "drawn", "a", organ()), options)
-    assert result.warnings == ("case \"a\": 1 voxels of 'spleen', not asked for, are not stored",)
+    liver = np.where(organ() == 1, 1, 0).astype(np.uint8)
+    (stored,) = collect(workspace, deliver(tmp_path / "drawn", "a", liver), LIVER).stored
+    assert stored.asked == {"liver": 1}
     target = workspace.target_of("a")
-    assert set(np.unique(target.values)) == {0, 1}
     assert set(target.asked_sets) == {frozenset(), frozenset({1})}
+    assert info(workspace).cases[0].asked == ("liver",)
+
+
+def test_a_label_beyond_those_a_delivery_covers_is_refused(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path, "a")
+    before = content(workspace)
+    drawn = deliver(tmp_path / "drawn", "a", organ())
+    expected = (
+        r'case "a", .*a.nii.gz: expected only the labels asked for, liver, found 1 voxels of '
+        r"'spleen' \(value 2\); ask for it as well \(--asked 'spleen'\), or erase it"
+    )
+    with pytest.raises(DataError, match=expected):
+        collect(workspace, drawn, LIVER)
+    assert content(workspace) == before
+
+
+def test_labels_that_the_annotator_was_given_may_stay_in_the_file(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path, "a")
+    collect(workspace, deliver(tmp_path / "first", "a", organ()), ALL)
+    liver_moved = np.where(np.roll(organ(), 1, axis=0) == 1, 1, 0).astype(np.uint8)
+    liver_moved[organ() == 2] = 2
+    result = collect(workspace, deliver(tmp_path / "second", "a", liver_moved), LIVER)
+    assert result.warnings == ()
+    assert np.array_equal(workspace.target_of("a").values, liver_moved)
+
+
+def test_a_slice_is_labelled_only_by_a_label_that_was_looked_for(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path, "a")
+    spleen_alone = np.zeros(GEOMETRY.shape, dtype=np.uint8)
+    spleen_alone[0, 0, 6] = 2
+    collect(workspace, deliver(tmp_path / "first", "a", spleen_alone), ALL)
+    both = np.where(organ() == 1, 1, 0).astype(np.uint8) + spleen_alone
+    options = CollectOptions(looked_at=LookedAt.LABELLED_SLICES, asked=("liver",))
+    (stored,) = collect(workspace, deliver(tmp_path / "second", "a", both), options).stored
+    looked = workspace.load(stored).looked_at
+    assert np.flatnonzero(looked.all(axis=(0, 1))).tolist() == [2, 3, 4]
 
 
 def test_the_same_delivery_is_stored_once_but_still_answers(tmp_path: Path) -> None:
@@ -212,7 +251,7 @@ def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:
 
 def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path, "a")
-    with pytest.raises(UsageError, match=r"liver, spleen; found \['livre'\]"):
+    with pytest.raises(UsageError, match=r"'livre'.*did you mean 'liver'\? .*liver, spleen"):
         collect(workspace, tmp_path, CollectOptions(asked=("livre",)))
     with pytest.raises(UsageError, match="slice axis is 0, 1 or 2, not 3"):
         CollectOptions(axis=3)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from disks import largest_file
 from voxloop.errors import UsageError
 from voxloop.workspace.jobs import JobState, jobs_of, running_job
 from voxloop.workspace.layout import Layout
@@ -53,6 +55,40 @@ def test_a_job_that_fails_says_why_and_frees_the_workspace(tmp_path: Path) -> No
     failed, interrupted = jobs_of(layout)
     assert (failed.state, failed.message[:17]) == (JobState.FAILED, "ZeroDivisionError")
     assert interrupted.state is JobState.INTERRUPTED
+
+
+def test_what_a_killed_process_left_half_written_goes_with_the_next_job(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    member, prepared = layout.member_folder(3, 0), layout.cache / "prepared"
+    old = [
+        folder / ".0badc0de.tmp.something.json"
+        for folder in (layout.root, layout.jobs, member, prepared)
+    ]
+    young, not_ours = prepared / ".0badc0df.tmp.a.npy", prepared / ".hidden.npy"
+    for path in (*old, young, not_ours):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    for path in (*old, not_ours):
+        os.utime(path, (1e9, 1e9))
+    with running_job(layout, "train"):
+        assert [path for path in (*old, young, not_ours) if path.exists()] == [young, not_ours]
+
+
+def test_a_job_that_fails_on_a_full_disk_keeps_its_reason(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    with (
+        pytest.raises(ZeroDivisionError, match="by zero"),
+        largest_file(1 << 20),
+        running_job(layout, "train"),
+    ):
+        _fail_on_a_full_disk()
+    assert [job.state for job in jobs_of(layout)] == [JobState.INTERRUPTED]
+
+
+def _fail_on_a_full_disk() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    _ = 1 / 0
 
 
 def test_a_lock_excludes_other_threads_and_leaves_an_empty_file(tmp_path: Path) -> None:

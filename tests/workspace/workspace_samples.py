@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -76,14 +73,3 @@ def content(workspace: Workspace) -> dict[str, str]:
             name = path.relative_to(workspace.root).as_posix()
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
-
-
-@contextlib.contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """No file may grow above `size` bytes within the block, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

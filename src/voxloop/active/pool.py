@@ -29,9 +29,13 @@ _CLEARLY_COARSER = 1.1
 def slice_axis(geometry: Geometry) -> int:
     """The array axis across which people label a scan: the coarsest one, else head to foot.
 
-    Thick slices are sharp within the plane only; a scan of equal spacings is read axially.
+    Thick slices are sharp within the plane only; a scan of equal spacings is read axially. A
+    scan of one slice is that slice, whatever its spacings.
     """
     spacing_mm = np.asarray(geometry.spacing_mm)
+    single = np.flatnonzero(np.asarray(geometry.shape) == 1)
+    if single.size:
+        return int(single[spacing_mm[single].argmax()])
     coarsest = int(spacing_mm.argmax())
     if spacing_mm[coarsest] > _CLEARLY_COARSER * np.delete(spacing_mm, coarsest).max():
         return coarsest

@@ -1,4 +1,4 @@
-"""The verbs of the loop: `suggest`, `train`, `segment`."""
+"""The verbs of the loop: `suggest`, `train`, `validate`, `segment`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from voxloop.cli.estimates import dice_words, estimate_table
 from voxloop.cli.options import HERE, AuthorOption, JsonOption, WorkspaceOption
 from voxloop.cli.render import Screen
 from voxloop.cli.result import Result, Table, counted
@@ -15,14 +16,14 @@ if TYPE_CHECKING:  # numpy, which `voxloop --help` can do without
     from voxloop.volume.boxes import Box
     from voxloop.workspace.queries import StoredQuery
 
-__all__ = ["register", "segment", "suggest", "train"]
+__all__ = ["register", "segment", "suggest", "train", "validate"]
 
 _BAD_DATA = 3
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    for command in (suggest, train, segment):
+    for command in (suggest, train, validate, segment):
         app.command()(command)
 
 
@@ -62,11 +63,20 @@ def suggest(
 def train(
     *,
     workspace: WorkspaceOption = HERE,
-    minutes: Annotated[float, typer.Option(help="Wall time that learning should take.")] = 10.0,
+    minutes: Annotated[
+        float,
+        typer.Option(
+            help="Wall time that learning may take; it stops before where it gains nothing."
+        ),
+    ] = 10.0,
     steps: Annotated[
         int | None, typer.Option(help="Optimiser steps, instead of minutes.", show_default="none")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, patches and augmentation.")] = 0,
+    from_scratch: Annotated[
+        bool,
+        typer.Option("--from-scratch", help="Do not begin with the weights of an earlier round."),
+    ] = False,
     author: AuthorOption = "",
     json: JsonOption = False,
 ) -> int:
@@ -76,21 +86,85 @@ def train(
     from voxloop.workspace.workspace import Workspace
 
     screen = Screen(json=json)
-    config = TrainConfig(steps=steps, minutes=minutes, seed=seed)
+    config = TrainConfig(steps=steps, minutes=minutes, seed=seed, warm_start=not from_scratch)
     opened = Workspace.open(workspace)
     with screen.progress() as progress:
         done = action(opened, config, actor=author, progress=progress)
     training = done.training
     warnings = (
         *_if_any(len(done.skipped_queries), "open queries were given up unanswered"),
+        *(
+            f"label {name!r} has no annotated voxel and cannot be learned; label a slice that "
+            "shows it"
+            for name in done.unlearned
+        ),
         *_if_any(training.skipped, "steps had no effect, because their loss was not finite"),
     )
     result = Result(
         summary=f"round {done.round_number}: learned from {counted(done.cases, 'case')} in "
-        f"{counted(training.steps, 'step')} and {training.seconds:.0f} s",
+        f"{counted(training.steps, 'step')} and {training.seconds:.0f} s; {training.outlook}",
         document=done.to_json(),
         wrote=(done.model,),
         warnings=warnings,
+        next_step=done.next_step,
+    )
+    return screen.show(result)
+
+
+def validate(
+    *,
+    workspace: WorkspaceOption = HERE,
+    folds: Annotated[
+        int,
+        typer.Option(
+            min=2,
+            help="Into how many parts the cases are divided; with no more cases than that, each "
+            "is left out in turn.",
+        ),
+    ] = 5,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Wall time of each fold's training. By default a third of what the model was "
+            "given: the whole takes less than two trainings, and the estimate is rather too low.",
+            show_default="a third of the model's, at least 1",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            help="Optimiser steps of each fold's training, instead of minutes.", show_default="none"
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the division into folds and of each training.")
+    ] = 0,
+    author: AuthorOption = "",
+    json: JsonOption = False,
+) -> int:
+    """Estimate how good the model is by leaving cases out in turn; resumes."""
+    from voxloop.workspace.actions.validate import validate as action
+    from voxloop.workspace.workspace import Workspace
+
+    screen = Screen(json=json)
+    opened = Workspace.open(workspace)
+    with screen.progress() as progress:
+        done = action(
+            opened, folds=folds, minutes=minutes, steps=steps, seed=seed, actor=author,
+            progress=progress,
+        )  # fmt: skip
+    validation, estimate = done.validation, done.estimate
+    unlearned = ", ".join(f"{name} of {case_id}" for case_id, name in validation.not_learned)
+    result = Result(
+        summary=f"round {done.round_number}, {counted(validation.cases, 'case')}: out-of-fold "
+        f"Dice {dice_words(estimate.labels[-1])}. {' '.join(validation.meaning)}",
+        document=done.to_json(),
+        tables=(estimate_table(estimate),),
+        wrote=(done.file, done.predictions),
+        warnings=(
+            *((f"not scored, since no other case shows it: {unlearned}",) if unlearned else ()),
+            *_if_any(done.newer, "newer deliveries do not count; run `voxloop train` first"),
+        ),
         next_step=done.next_step,
     )
     return screen.show(result)

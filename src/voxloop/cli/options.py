@@ -7,10 +7,20 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["HERE", "AuthorOption", "JsonOption", "WorkspaceOption"]
+__all__ = ["HERE", "AskedOption", "AuthorOption", "JsonOption", "WorkspaceOption"]
 
 HERE = Path()
 """The folder in which the command was given."""
+
+AskedOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="A label that the label maps cover; once for each. The others were not looked for: "
+        "nothing is known of them.",
+        show_default="all labels",
+    ),
+]
 
 AuthorOption = Annotated[
     str,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from voxloop.cli.estimates import estimate_table
 from voxloop.cli.labels import LabelOption, parse_labels
-from voxloop.cli.options import HERE, AuthorOption, JsonOption, WorkspaceOption
+from voxloop.cli.options import HERE, AskedOption, AuthorOption, JsonOption, WorkspaceOption
 from voxloop.cli.render import Screen
 from voxloop.cli.result import Result, Table, counted
 from voxloop.errors import UsageError
@@ -79,6 +80,7 @@ def add(
             "--with-labels", help="Take the label maps beside the scans as first annotations."
         ),
     ] = False,
+    asked: AskedOption = None,
     author: AuthorOption = "",
     json: JsonOption = False,
 ) -> int:
@@ -91,8 +93,9 @@ def add(
     source = sources[0] if len(sources) == 1 and sources[0].is_dir() else sources
     with screen.progress() as progress:
         done = action(
-            opened, source, copy=copy, with_labels=with_labels, actor=author, progress=progress
-        )
+            opened, source, copy=copy, with_labels=with_labels, asked=asked, actor=author,
+            progress=progress,
+        )  # fmt: skip
     result = Result(
         summary=f"added {counted(len(done.added), 'case')}, "
         f"{len(done.annotated)} of them annotated",
@@ -146,14 +149,7 @@ def collect(
             help="Array axis across which slices count, 0 to 2.", show_default="the case's"
         ),
     ] = None,
-    asked: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="A label that was looked for; once for each.",
-            show_default="all labels",
-        ),
-    ] = None,
+    asked: AskedOption = None,
     author: Annotated[
         str,
         typer.Option(help="The annotator.", show_default="the workspace's, or system user"),
@@ -240,14 +236,23 @@ def _label_table(written: list[str], labels_from: Path | None) -> LabelTable:
 
 def _info_tables(found: InfoResult) -> tuple[Table, ...]:
     cases = tuple(
-        (case.id, case.revisions, f"{case.voxel_share:.1%}", f"{case.slice_share:.1%}")
+        (
+            case.id,
+            case.revisions,
+            f"{case.voxel_share:.1%}",
+            f"{case.slice_share:.1%}",
+            "all" if len(case.asked) == len(found.labels) else ", ".join(case.asked),
+        )
         for case in found.cases
     )
+    columns = ("case", "annotations", "voxels looked at", "slices looked at", "labels looked for")
     labels = tuple((name, voxels) for name, voxels in found.labels.items())
     rounds = tuple((number, stage) for number, stage in found.rounds)
+    quality = () if found.quality is None else (estimate_table(found.quality),)
     tables = (
-        Table("cases", ("case", "annotations", "voxels looked at", "slices looked at"), cases),
+        Table("cases", columns, cases),
         Table("labels", ("label", "annotated voxels"), labels),
         Table("rounds", ("round", "stage"), rounds),
+        *quality,
     )
     return tuple(table for table in tables if table.rows)

@@ -62,6 +62,22 @@ class LabelMap:
                 )
             )
 
+    def translated(self, labels: LabelTable) -> LabelMap:
+        """The same label map under another table's values, matched by name.
+
+        Raises:
+            DataError: if that table has not all the labels of this one.
+        """
+        missing = sorted(set(self.labels.by_name) - set(labels.by_name))
+        if missing:
+            known = ", ".join(labels.by_name)
+            remedy = "rename these labels or add them to the table"
+            raise DataError(Problem("label table", f"labels of {known}", f"{missing}", remedy))
+        values = np.arange(256, dtype=np.uint8)
+        for value, name in self.labels.names.items():
+            values[value] = labels.by_name[name]
+        return LabelMap(values[self.array], self.geometry, labels)
+
     def mask(self, value: int) -> npt.NDArray[np.bool_]:
         """Where the label `value` is, as a boolean array (I, J, K)."""
         return np.asarray(self.array == value)

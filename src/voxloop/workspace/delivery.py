@@ -1,20 +1,29 @@
-"""From a label map that somebody delivers to what they looked at in it."""
+"""From a label map that somebody delivers to what they looked at in it, and for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from voxloop.dataset.annotation import Annotation, Target
-from voxloop.errors import DataError, Problem
+from voxloop.errors import DataError, Problem, UsageError
 from voxloop.volume.boxes import Box
-from voxloop.volume.labels import BACKGROUND, IGNORE
+from voxloop.volume.labels import BACKGROUND, IGNORE, LabelTable
 from voxloop.volume.volume import LabelArray, LabelMap
 
-__all__ = ["LookedAt", "answer", "changed_outside", "is_known", "looked_at"]
+__all__ = [
+    "LookedAt",
+    "answer",
+    "changed_outside",
+    "is_known",
+    "labels_asked",
+    "looked_at",
+    "require_only",
+]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -74,6 +83,60 @@ def looked_at(
             raise _bad(where, "at least one labelled slice", found, _options("'labelled-slices'"))
         mask[:] = np.expand_dims(labelled, others)
     return np.asarray(mask & marked)
+
+
+def labels_asked(labels: LabelTable, names: Iterable[str] | None) -> tuple[str, ...]:
+    """The labels that a delivery covers, in the order of the table; all where none are named.
+
+    Args:
+        labels: the workspace's.
+        names: as a person wrote them.
+
+    Raises:
+        UsageError: if there is no such label, with the nearest that there is; or none is named.
+    """
+    known = tuple(labels.by_name)
+    wanted = known if names is None else tuple(names)
+    listed = f"the workspace's labels are {', '.join(known)}"
+    for name in wanted:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f", did you mean {near[0]!r}?" if near else ";"
+            raise UsageError(f"there is no label {name!r} to have been asked for{hint} {listed}")
+    if not wanted:
+        raise UsageError(f"at least one label is asked for; {listed}")
+    return tuple(name for name in known if name in wanted)
+
+
+def require_only(
+    label_map: LabelMap, asked: Iterable[int], given: LabelArray | None, where: str
+) -> None:
+    """Refuse a delivery with labels that it is said not to cover: what was drawn would be lost.
+
+    Args:
+        label_map: as delivered.
+        asked: values of the labels that it covers.
+        given: what the annotator started from, where other labels may stay as they are (I, J, K).
+        where: case and file, for messages.
+
+    Raises:
+        DataError: for each such label, with how many voxels have it.
+    """
+    drawn = label_map.array if given is None else label_map.array[label_map.array != given]
+    counts = np.bincount(drawn.ravel(), minlength=256)
+    covered = {value: label_map.labels.names[value] for value in sorted(asked)}
+    problems = [
+        Problem(
+            where,
+            f"only the labels asked for, {', '.join(covered.values())}",
+            f"{counts[value]} voxels of {name!r} (value {value})",
+            f"ask for it as well (--asked {name!r}), or erase it from the label map",
+        )
+        for value, name in label_map.labels.names.items()
+        if value not in covered and counts[value]
+    ]
+    if problems:
+        raise DataError(problems)
 
 
 def answer(label_map: LabelMap, mask: Mask, asked: Iterable[int], where: str) -> Annotation:

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from voxloop.compute.atomic import write_json
-from voxloop.errors import InterruptedJobError
+from voxloop.compute.atomic import remove_leftovers, write_json
+from voxloop.errors import InterruptedJobError, StorageError
 from voxloop.workspace.clock import utc_now
 from voxloop.workspace.documents import read_record
 from voxloop.workspace.layout import Layout
@@ -78,6 +78,8 @@ def jobs_of(layout: Layout) -> tuple[Job, ...]:
 def running_job(layout: Layout, kind: str) -> Iterator[Job]:
     """Run the block as the workspace's only long job and record how it went.
 
+    What a killed process left half written is removed first.
+
     Raises:
         UsageError: if another long job runs; names its process.
         StorageError: if the record cannot be written.
@@ -86,20 +88,37 @@ def running_job(layout: Layout, kind: str) -> Iterator[Job]:
         started = utc_now()
         stem = "".join(c for c in started[:23] if c.isdigit())
         job = Job(f"{stem}-{secrets.token_hex(2)}", kind, JobState.RUNNING, os.getpid(), started)
+        _tidy(layout)
         _write(layout, job)
         try:
             yield job
         except (KeyboardInterrupt, InterruptedJobError):
-            _write(layout, _finished(job, JobState.INTERRUPTED))
+            _try_to_write(layout, _finished(job, JobState.INTERRUPTED))
             raise
         except Exception as error:
-            _write(layout, _finished(job, JobState.FAILED, f"{type(error).__name__}: {error}"))
+            message = f"{type(error).__name__}: {error}"
+            _try_to_write(layout, _finished(job, JobState.FAILED, message))
             raise
         _write(layout, _finished(job, JobState.DONE))
 
 
 def _finished(job: Job, state: JobState, message: str = "") -> Job:
     return dataclasses.replace(job, state=state, finished=utc_now(), message=message)
+
+
+def _tidy(layout: Layout) -> None:
+    for folder in (layout.root, layout.jobs, layout.rounds, layout.cache):
+        remove_leftovers(folder)
+    for top in (layout.rounds, layout.cache):
+        for path in top.rglob("*"):
+            if path.is_dir():
+                remove_leftovers(path)
+
+
+def _try_to_write(layout: Layout, job: Job) -> None:
+    # On a disk that is full the reason is what counts; without its end a job is interrupted.
+    with contextlib.suppress(StorageError):
+        _write(layout, job)
 
 
 def _write(layout: Layout, job: Job) -> None:

@@ -102,6 +102,18 @@ class Layout:
         """Checkpoint and resume state of one ensemble member."""
         return self.round_folder(number) / "members" / str(member)
 
+    def validation_file(self, number: int) -> Path:
+        """How good a round's model is estimated to be, from models of folds."""
+        return self.round_folder(number) / "validation.json"
+
+    def validation_folder(self, number: int) -> Path:
+        """Label maps of a round's annotated cases, each predicted while it was left out."""
+        return self.round_folder(number) / "validation"
+
+    def fold_folder(self, number: int, fold: int) -> Path:
+        """Checkpoint and resume state of the model of one fold."""
+        return self.round_folder(number) / "folds" / str(fold)
+
     def prediction_folder(self, number: int) -> Path:
         """Label maps that a round's model predicted."""
         return self.round_folder(number) / "predictions"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from voxloop.dataset.annotation import merge
 from voxloop.dataset.load import read_case_channels
 from voxloop.errors import DataError, Problem, UsageError
+from voxloop.model.checkpoint import Checkpoint, load_checkpoint
+from voxloop.plan.plan import Plan
 from voxloop.train.loop import MODEL_FILE
 from voxloop.train.prepare import AnnotatedCase
+from voxloop.train.score import labels_shown
+from voxloop.volume.labels import LabelTable
 from voxloop.volume.volume import Volume
 from voxloop.workspace.cases import CaseRecord
 from voxloop.workspace.workspace import Workspace
@@ -17,9 +21,11 @@ from voxloop.workspace.workspace import Workspace
 __all__ = [
     "annotated_cases",
     "annotation_hashes",
+    "earlier_model",
     "newest_model",
     "read_scans",
     "require_annotations",
+    "unlearnable",
 ]
 
 
@@ -94,6 +100,28 @@ def annotated_cases(workspace: Workspace, hashes: Collection[str]) -> tuple[Anno
             )
         )
     return tuple(found)
+
+
+def unlearnable(cases: Iterable[AnnotatedCase], labels: LabelTable) -> tuple[str, ...]:
+    """Names of the labels that no annotated voxel carries, so that nothing can be learned of them.
+
+    Args:
+        cases: to learn from.
+        labels: the workspace's.
+    """
+    shown = frozenset[int]().union(*(labels_shown(case.target) for case in cases))
+    return tuple(name for value, name in labels.names.items() if value not in shown)
+
+
+def earlier_model(workspace: Workspace, number: int, plan: Plan) -> Checkpoint | None:
+    """The newest model of a round before this one whose network is the plan's; None without one."""
+    for record in reversed(workspace.rounds()):
+        path = workspace.layout.member_folder(record.number, 0) / MODEL_FILE
+        if record.number < number and path.exists():
+            found = load_checkpoint(path)
+            if plan.has_network_of(found.plan):
+                return found
+    return None
 
 
 def newest_model(workspace: Workspace) -> Path:

@@ -13,16 +13,16 @@ from voxloop.active.pool import slice_axis
 from voxloop.compute.atomic import atomic_path
 from voxloop.compute.memory import format_bytes
 from voxloop.compute.progress import Progress, ProgressSink, silent
-from voxloop.dataset.annotation import Annotation
 from voxloop.dataset.case import Case
 from voxloop.dataset.check import check_case
 from voxloop.dataset.dataset import Dataset
 from voxloop.dataset.index import CaseCollector
 from voxloop.dataset.layouts import read_dataset
-from voxloop.dataset.load import naming_case, read_case_channels, read_case_label_map
-from voxloop.errors import DataError, LimitError, Problem
+from voxloop.dataset.load import naming_case, read_case_channels
+from voxloop.errors import DataError, LimitError, Problem, UsageError
 from voxloop.io.formats import read_volume, strip_suffix, write_volume
 from voxloop.workspace import audit
+from voxloop.workspace.actions.brought_labels import BroughtLabels
 from voxloop.workspace.annotations import (
     Origin,
     Revision,
@@ -85,6 +85,7 @@ def add(
     *,
     copy: bool = False,
     with_labels: bool = False,
+    asked: Sequence[str] | None = None,
     actor: str = "",
     progress: ProgressSink = silent,
 ) -> AddResult:
@@ -95,6 +96,8 @@ def add(
         source: a folder (nnU-Net v2 raw, Decathlon, or plain), or files of one channel each.
         copy: copy the scans; otherwise they stay where they lie and are watched for changes.
         with_labels: take the label maps that came with the scans as first annotations.
+        asked: names of the labels that these maps cover; all of the data set's table, or of the
+            workspace's where it has none, if not given.
         actor: for the audit trail; the workspace's author, then the system's user, where empty.
         progress: told about each case.
 
@@ -102,7 +105,10 @@ def add(
         DataError: listing every problem of every case; the workspace is unchanged.
         LimitError: if the copies would not fit on the disk, or a scan into memory.
         StorageError: if the disk refuses; the workspace is unchanged.
+        UsageError: if labels are asked for that there are not, or without taking label maps.
     """
+    if asked is not None and not with_labels:
+        raise UsageError("--asked says what label maps cover; add --with-labels to take them")
     dataset = read_dataset(source) if isinstance(source, Path) else _of_files(source)
     if not with_labels:
         cases = tuple(dataclasses.replace(case, label_map=None) for case in dataset.cases)
@@ -111,7 +117,8 @@ def add(
         _require_space(workspace, dataset)
     author = actor or workspace.settings.author or audit.current_user()
     with open_staging(workspace.layout) as staging:
-        adder = _Adder(workspace, dataset, staging, author, copy)
+        brought = BroughtLabels(dataset, workspace.labels, None if asked is None else tuple(asked))
+        adder = _Adder(workspace, dataset, brought, staging, author, copy)
         prepared = adder.prepare(progress)
         with staging.commit("add", author) as commit:
             adder.require_new(workspace.cases())
@@ -140,6 +147,7 @@ class _Adder:
 
     workspace: Workspace
     dataset: Dataset
+    brought: BroughtLabels
     staging: Staging
     author: str
     copy: bool
@@ -147,13 +155,13 @@ class _Adder:
     def prepare(self, progress: ProgressSink) -> tuple[_Prepared, ...]:
         """Check everything and stage what can be; raises one DataError with all problems."""
         present = self.workspace.cases()
-        problems = [*self._doubles(present), *self._label_table()]
-        labels_fit = not self._label_table()
+        unfit = tuple(self.brought.problems())
+        problems = [*self._doubles(present), *unfit]
         prepared = []
         for done, case in enumerate(self.dataset.cases):
             progress(Progress("checking", done, len(self.dataset.cases), case.id))
             found = [*check_case(case, None), *self._channels(case, present)]
-            if not found and labels_fit:
+            if not found and not unfit:
                 try:
                     prepared.append(self._prepared(case, present))
                 except DataError as error:
@@ -181,16 +189,6 @@ class _Adder:
             for case in self.dataset.cases
             if case.id.casefold() in taken
         ]
-
-    def _label_table(self) -> list[Problem]:
-        theirs, ours = self.dataset.labels, self.workspace.labels
-        wanted = any(case.label_map is not None for case in self.dataset.cases)
-        if not wanted or theirs is None or theirs == ours:
-            return []
-        remedy = "add without labels, or make a workspace with the data set's label table"
-        where = f'data set "{self.dataset.name}"'
-        found = f"{theirs.to_json()}"
-        return [Problem(where, f"the workspace's labels {ours.to_json()}", found, remedy)]
 
     def _channels(self, case: Case, present: Sequence[CaseRecord]) -> list[Problem]:
         theirs = self.dataset.channel_names
@@ -244,11 +242,7 @@ class _Adder:
     def _draft(self, case: Case, record: CaseRecord) -> tuple[Revision, Path] | None:
         if case.label_map is None:
             return None
-        label_map = read_case_label_map(
-            case, self.workspace.labels, ignore_value=self.dataset.ignore_value
-        )
-        with naming_case(case):
-            annotation = Annotation.of_whole(label_map)
+        annotation = self.brought.annotation(case)
         origin = Origin(self.author, "add")
         draft = draft_revision(self.workspace.layout, record, annotation, origin)
         return draft, stage_map(self.staging, annotation)

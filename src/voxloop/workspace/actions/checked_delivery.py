@@ -12,11 +12,20 @@ import numpy as np
 from voxloop.dataset.annotation import Annotation
 from voxloop.errors import DataError, Problem, UsageError
 from voxloop.io.formats import read_label_map
+from voxloop.volume.labels import BACKGROUND, IGNORE
 from voxloop.volume.volume import LabelArray, LabelMap
 from voxloop.workspace import audit
 from voxloop.workspace.annotations import Origin, Revision, draft_revision, stage_map
 from voxloop.workspace.cases import CaseRecord
-from voxloop.workspace.delivery import LookedAt, answer, changed_outside, is_known, looked_at
+from voxloop.workspace.delivery import (
+    LookedAt,
+    answer,
+    changed_outside,
+    is_known,
+    labels_asked,
+    looked_at,
+    require_only,
+)
 from voxloop.workspace.queries import StoredQuery
 from voxloop.workspace.rounds import RoundStage
 from voxloop.workspace.staging import Staging
@@ -32,7 +41,8 @@ class CollectOptions:
     Attributes:
         looked_at: how to tell where somebody looked; the workspace's setting where None.
         axis: across which slices count for `labelled-slices`; the case's slice axis where None.
-        asked: names of the labels that were looked for; all where None.
+        asked: names of the labels that were looked for, the only ones that the files may have
+            anew; all where None.
         author: the annotator; the workspace's setting, then the system's user, where empty.
         seconds: what the whole delivery took, above zero; shared out by voxels looked at.
         ignore_value: a value that means "not looked at" beside 255.
@@ -60,12 +70,7 @@ class CollectOptions:
         Raises:
             UsageError: if labels are asked for that the workspace does not have.
         """
-        known = workspace.labels.by_name
-        asked = tuple(known) if self.asked is None else self.asked
-        unknown = sorted(set(asked) - set(known))
-        if unknown or not asked:
-            message = f"labels asked for are some of {', '.join(known)}; found {unknown or 'none'}"
-            raise UsageError(message)
+        asked = labels_asked(workspace.labels, self.asked)
         policy = self.looked_at or workspace.settings.looked_at
         author = self.author or workspace.settings.author or audit.current_user()
         return dataclasses.replace(self, asked=asked, looked_at=policy, author=author)
@@ -115,12 +120,13 @@ def check_delivery(
     number = latest.number if latest is not None and annotating else None
     queries = [q for q in _open_queries(workspace, number) if q.query.case_id == record.id]
     label_map = read_label_map(path, workspace.labels, ignore_value=options.ignore_value)
-    annotation = _answer(label_map, options, record, queries)
+    _require_grid(label_map, record)
     target = workspace.target_of(record.id)
-    baseline = _packed(workspace, number, record)
+    packed = _packed(workspace, number, record)
+    given = target.values if packed is None else packed
+    annotation = _answer(label_map, options, record, queries, given)
     warnings = [
-        *_outside(label_map, annotation, target.values if baseline is None else baseline, record),
-        *_not_asked(label_map, annotation, record),
+        *_outside(label_map, annotation, given, record),
         *_in_part(annotation, queries, record),
     ]
     draft = None
@@ -138,20 +144,27 @@ def _answer(
     options: CollectOptions,
     record: CaseRecord,
     queries: Sequence[StoredQuery],
+    given: LabelArray,
 ) -> Annotation:
-    difference = record.geometry.difference(label_map.geometry)
-    if difference:
-        remedy = "label the scan itself, not a resampled or reoriented copy"
-        raise DataError(Problem("label map", "the scan's grid", difference, remedy))
+    by_name = label_map.labels.by_name
+    asked = [by_name[name] for name in options.asked or ()]
+    require_only(label_map, asked, given, "label map")
+    covered = np.isin(label_map.array, [*asked, IGNORE])
     mask = looked_at(
-        label_map.array,
+        np.where(covered, label_map.array, np.uint8(BACKGROUND)),
         options.looked_at or LookedAt.AUTO,
         [query.query.region for query in queries],
         record.slice_axis if options.axis is None else options.axis,
         "label map",
     )
-    by_name = label_map.labels.by_name
-    return answer(label_map, mask, [by_name[name] for name in options.asked or ()], "label map")
+    return answer(label_map, mask, asked, "label map")
+
+
+def _require_grid(label_map: LabelMap, record: CaseRecord) -> None:
+    difference = record.geometry.difference(label_map.geometry)
+    if difference:
+        remedy = "label the scan itself, not a resampled or reoriented copy"
+        raise DataError(Problem("label map", "the scan's grid", difference, remedy))
 
 
 def _open_queries(workspace: Workspace, round_number: int | None) -> tuple[StoredQuery, ...]:
@@ -179,14 +192,6 @@ def _outside(
             f"({slices[0]} to {slices[-1]}) were changed outside of what was looked at and are "
             "not stored; to keep them, collect again with another --looked-at"
         )
-
-
-def _not_asked(label_map: LabelMap, annotation: Annotation, record: CaseRecord) -> Iterator[str]:
-    for value in sorted(set(label_map.labels) - annotation.asked):
-        count = np.count_nonzero(label_map.mask(value) & annotation.looked_at)
-        if count:
-            name = label_map.labels.names[value]
-            yield f'case "{record.id}": {count} voxels of {name!r}, not asked for, are not stored'
 
 
 def _in_part(

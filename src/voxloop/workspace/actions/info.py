@@ -11,6 +11,7 @@ from typing import Any
 from voxloop.errors import Problem
 from voxloop.workspace.annotations import Revision
 from voxloop.workspace.cases import CaseRecord
+from voxloop.workspace.estimate import Estimate, newest_estimate
 from voxloop.workspace.jobs import JobState, jobs_of
 from voxloop.workspace.queries import StoredQuery, queries_of
 from voxloop.workspace.rounds import NEXT_STEPS, Round, RoundStage
@@ -29,6 +30,7 @@ class CaseInfo:
         voxel_share: share of its voxels that was looked at, 0 to 1.
         slice_share: share of its slices that was looked at wholly, 0 to 1.
         labels: voxels of each label found, by name.
+        asked: names of the labels that were looked for, anywhere in it.
     """
 
     id: str
@@ -36,6 +38,7 @@ class CaseInfo:
     voxel_share: float
     slice_share: float
     labels: Mapping[str, int]
+    asked: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class InfoResult:
         seconds: time spent labelling, as far as it was logged; None if it never was.
         rounds: number and stage of each round, oldest first.
         open_queries: what the current round still waits for.
+        quality: the newest estimate of how good the models are, or None.
         interrupted: kinds of jobs that were stopped and have not run since.
         changed_scans: scans that are no longer as they were added.
         next_step: what to do now, in words.
@@ -64,6 +68,7 @@ class InfoResult:
     seconds: float | None
     rounds: tuple[tuple[int, str], ...]
     open_queries: int
+    quality: Estimate | None
     interrupted: tuple[str, ...]
     changed_scans: tuple[Problem, ...]
     next_step: str
@@ -102,6 +107,9 @@ def info(workspace: Workspace) -> InfoResult:
         seconds=_seconds([r for found in revisions.values() for r in found]),
         rounds=tuple((r.number, r.stage.value) for r in workspace.rounds()),
         open_queries=sum(query.is_open for query in queries),
+        quality=newest_estimate(
+            workspace.layout, [r.sha256 for found in revisions.values() for r in found]
+        ),
         interrupted=_interrupted(workspace),
         changed_scans=tuple(p for record in records for p in record.changes(workspace.layout)),
         next_step=_next_step(bool(records), bool(newest), latest, queries),
@@ -110,14 +118,16 @@ def info(workspace: Workspace) -> InfoResult:
 
 def _case_info(record: CaseRecord, revisions: list[Revision]) -> CaseInfo:
     if not revisions:
-        return CaseInfo(record.id, 0, 0.0, 0.0, {})
+        return CaseInfo(record.id, 0, 0.0, 0.0, {}, ())
     coverage = revisions[-1].coverage
+    asked = {name: value for revision in revisions for name, value in revision.asked.items()}
     return CaseInfo(
         record.id,
         len(revisions),
         _share(coverage.voxels, record.geometry.voxel_count),
         _share(coverage.slices, record.slice_count),
         coverage.labels,
+        tuple(sorted(asked, key=asked.__getitem__)),
     )
 
 

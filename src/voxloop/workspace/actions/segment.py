@@ -16,7 +16,7 @@ from voxloop.dataset.case import Case
 from voxloop.dataset.dataset import Dataset
 from voxloop.dataset.index import CaseCollector
 from voxloop.dataset.layouts import read_dataset
-from voxloop.dataset.load import read_case_channels
+from voxloop.dataset.load import naming_case, read_case_channels
 from voxloop.errors import DataError, LimitError, Problem
 from voxloop.io.formats import strip_suffix, write_label_map
 from voxloop.model.checkpoint import load_checkpoint
@@ -97,7 +97,9 @@ def segment(
             if _is_done(out, case, source):
                 kept.append(case.id)
                 continue
-            prediction = predictor.segment(read_case_channels(case), progress)
+            channels = read_case_channels(case)
+            with naming_case(case):
+                prediction = predictor.segment(channels, progress)
         except DataError as error:
             failed += error.problems
             continue

@@ -18,7 +18,13 @@ from voxloop.train.prepare import plan_for, prepare_cases
 from voxloop.workspace.actions.skip import skip
 from voxloop.workspace.documents import read_document
 from voxloop.workspace.jobs import running_job
-from voxloop.workspace.learning import annotated_cases, annotation_hashes, require_annotations
+from voxloop.workspace.learning import (
+    annotated_cases,
+    annotation_hashes,
+    earlier_model,
+    require_annotations,
+    unlearnable,
+)
 from voxloop.workspace.rounds import (
     NEXT_STEPS,
     Round,
@@ -41,6 +47,7 @@ class TrainResult:
         cases: number of cases learned from.
         training: steps, time, loss and memory; no steps if the model was there already.
         skipped_queries: numbers of queries that nobody had answered, now given up.
+        unlearned: names of labels that no annotated voxel carries.
         next_step: what to do now, in words.
     """
 
@@ -49,6 +56,7 @@ class TrainResult:
     cases: int
     training: TrainingResult
     skipped_queries: tuple[int, ...]
+    unlearned: tuple[str, ...] = ()
     next_step: str = "run `voxloop segment SCANS` to use the model, or `voxloop suggest` to go on"
 
     def to_json(self) -> dict[str, Any]:
@@ -58,11 +66,15 @@ class TrainResult:
             "model": str(self.model),
             "cases": self.cases,
             "steps": self.training.steps,
+            "planned_steps": self.training.planned_steps,
+            "stopped_early": self.training.stopped_early,
+            "outlook": self.training.outlook,
             "seconds": round(self.training.seconds, 1),
             "final_loss": self.training.final_loss,
             "skipped_steps": self.training.skipped,
             "peak_bytes": self.training.peak_bytes,
             "skipped_queries": list(self.skipped_queries),
+            "unlearned": list(self.unlearned),
             "next": self.next_step,
         }
 
@@ -101,7 +113,9 @@ def train(
         channel_names = workspace.cases()[0].channel_names
         plan = plan_for(cases, workspace.labels, channel_names, progress=progress)
         prepared = prepare_cases(cases, plan, layout.cache / "prepared", progress)
-        result = learn(plan, prepared, config, layout.member_folder(record.number, 0), progress)
+        start = earlier_model(workspace, record.number, plan) if config.warm_start else None
+        folder = layout.member_folder(record.number, 0)
+        result = learn(plan, prepared, config, folder, progress, start=start)
         save_plan(layout.plan_file, plan)
         if record.stage is RoundStage.TRAINING:
             # no times in it: an interrupted run ends with the same file as an undisturbed one
@@ -113,7 +127,8 @@ def train(
             }
             write_json(layout.metrics_file(record.number), document)
             advance_round(layout, record.number, RoundStage.SCORED, actor=actor)
-    return TrainResult(record.number, result.path, len(cases), result, skipped)
+    unlearned = unlearnable(cases, workspace.labels)
+    return TrainResult(record.number, result.path, len(cases), result, skipped, unlearned)
 
 
 def _give_up_queries(workspace: Workspace, actor: str) -> tuple[int, ...]:
