@@ -12,6 +12,7 @@ import pytest
 from phantoms import ellipsoid_mask, oblique_geometry
 from voxloop.cli import main
 from voxloop.io.formats import write_label_map, write_volume
+from voxloop.model.checkpoint import load_checkpoint
 from voxloop.volume.labels import LabelTable
 from voxloop.volume.volume import LabelMap, Volume
 
@@ -59,6 +60,23 @@ def test_once_round_the_loop(data: Path, capfd: pytest.CaptureFixture[str]) -> N
     out = data / "out"
     segmented = _voxloop(capfd, "segment", data / "scans", "--out", out, *here)
     assert sorted(segmented["written"]) == ["one", "three", "two"]
+
+
+def test_a_round_begins_with_the_weights_of_the_one_before_unless_told_not_to(
+    data: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    here = ("-w", data / "study")
+    _voxloop(capfd, "init", data / "study", "--label", "cyst")
+    _voxloop(capfd, "add", data / "scans", *here)
+    models = []
+    for name, words in (("one", ()), ("two", ()), ("three", ("--from-scratch",))):
+        _voxloop(capfd, "collect", data / "maps" / f"{name}.nii.gz", "--looked-at", "all", *here)
+        trained = _voxloop(capfd, "train", "--steps", "2", *words, *here)
+        models.append(load_checkpoint(Path(trained["model"])))
+        again = _voxloop(capfd, "train", "--steps", "2", *words, *here)
+        assert again["steps"] == 0, "what is there is kept"
+    starts = [model.provenance["start"] for model in models]
+    assert starts == [None, models[0].sha256, None]
 
 
 def test_the_model_is_validated_on_the_cases_it_learns_from(

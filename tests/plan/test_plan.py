@@ -55,3 +55,16 @@ def test_a_file_that_is_no_plan_is_refused(tmp_path: Path, content: str | None) 
         path.write_text(content)
     with pytest.raises(DataError, match=r"plan\.json: expected"):
         load_plan(path)
+
+
+def test_weights_pass_only_between_plans_of_the_same_network() -> None:
+    plan = small_plan()
+    assert plan.has_network_of(small_plan(patch_shape=(16, 8, 4), spacing_mm=(1.05, 1.0, 1.95)))
+    for other in (
+        {"labels": {"core": 1, "body": 4}},
+        {"channel_names": ("CT",)},
+        {"widths": (4, 16)},
+        {"strides": ((2, 2, 2),)},
+        {"spacing_mm": (1.3, 1.0, 2.0)},
+    ):
+        assert not plan.has_network_of(small_plan(**other))

@@ -154,3 +154,10 @@ def test_linear_transforms_are_exact_at_every_voxel_not_only_at_the_control_poin
     places = np.stack(np.meshgrid(*[np.arange(n) - n // 2 for n in shape], indexing="ij"), -1)
     expected = np.flip(places * SPACING, 1) @ how.deform.T
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-4)
+
+
+def test_a_patch_of_one_voxel_survives_every_change() -> None:
+    for seed in range(40):
+        how = draw_intensity(np.random.default_rng(seed))
+        changed = apply_intensity(torch.full((1, 1, 1, 1), 0.7), how)
+        assert torch.isfinite(changed).all()

@@ -204,12 +204,12 @@ def apply_intensity(image: Tensor, how: Intensity) -> Tensor:
 
 def _gamma(image: Tensor, gamma: float, *, inverted: bool) -> Tensor:
     """Gamma curve that keeps mean and deviation, so that only the shape of contrast changes."""
-    mean, sd = image.mean(), image.std()
+    mean, sd = image.mean(), image.std(correction=0)
     x = -image if inverted else image
     low, high = x.min(), x.max()
     x = ((x - low) / (high - low).clamp_min(1e-6)) ** gamma
     x = -x if inverted else x
-    return (x - x.mean()) / x.std().clamp_min(1e-6) * sd + mean
+    return (x - x.mean()) / x.std(correction=0).clamp_min(1e-6) * sd + mean
 
 
 def _blurred(image: Tensor, sd_vox: float) -> Tensor:

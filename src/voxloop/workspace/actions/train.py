@@ -8,6 +8,7 @@ from typing import Any
 
 from voxloop import __version__
 from voxloop.compute.atomic import write_json
+from voxloop.compute.memory import require_bytes
 from voxloop.compute.progress import ProgressSink, silent
 from voxloop.errors import UsageError
 from voxloop.plan.plan import save_plan
@@ -112,6 +113,7 @@ def train(
         cases = annotated_cases(workspace, record.annotations)
         channel_names = workspace.cases()[0].channel_names
         plan = plan_for(cases, workspace.labels, channel_names, progress=progress)
+        require_bytes(plan.memory_bytes, "training")  # before hours of preparing, not after
         prepared = prepare_cases(cases, plan, layout.cache / "prepared", progress)
         start = earlier_model(workspace, record.number, plan) if config.warm_start else None
         folder = layout.member_folder(record.number, 0)
