@@ -1,7 +1,7 @@
 """Which cells answer which question.
 
-What depends on the machine is measured in minutes, alone on it; all else in steps, so that cells may
-run on one core each, side by side and on different days.
+What depends on the machine is measured in minutes, alone on it; all else in steps, so that cells
+may run on one core each, side by side and on different days.
 """
 
 from __future__ import annotations
