@@ -122,3 +122,15 @@ def test_nothing_to_learn_from_is_refused() -> None:
         PatchSource((TrainingCase("a", image, empty, SPACING),), small_plan(), 0)
     with pytest.raises(DataError, match=r"labelled body or core, found background only"):
         PatchSource((_case(np.zeros((8, 8, 4), dtype=np.uint8)),), small_plan(), 0)
+
+
+def test_background_is_seen_both_where_there_is_something_and_where_there_is_nothing() -> None:
+    array = np.zeros((60, 60, 60), dtype=np.uint8)
+    array[28:32, 28:32, 28:32] = BODY
+    image = np.full((1, *array.shape), -3.0, dtype=np.float32)
+    image[0, 20:40, 20:40, 20:40] = np.random.default_rng(0).uniform(-2, 2, (20, 20, 20))
+    case = TrainingCase("masked", image, _target(array), SPACING)
+    source = PatchSource((case,), small_plan(batch_size=1), 0)
+    spans = [float(torch.std(batch.image)) for batch in map(source.batch, range(150))]
+    empty = np.mean(np.array(spans) < 0.3)
+    assert 0.05 < empty < 0.25, "a network that never saw emptiness finds structures in it"

@@ -190,14 +190,16 @@ def _places(
 ) -> list[IntArray]:
     """For each class, flat indices of (at most some thousand) voxels that carry it.
 
-    Background is taken from where there is something to see, if there is: the air around a body
-    and the padding of a masked scan hold the lowest intensity, and patches of it teach nothing.
+    Half of the background is taken from where there is something to see, if there is: the air
+    around a body and the padding of a masked scan hold the lowest intensity. The other half comes
+    from anywhere, since a network that never saw emptiness finds structures in it.
     """
     places = []
     for value in range(count):
-        found = np.flatnonzero(classes.ravel() == value)
+        pools = [np.flatnonzero(classes.ravel() == value)]
         if value == BACKGROUND:
-            visible = found[image.ravel()[found] > image.min()]
-            found = visible if visible.size else found
-        places.append(rng.choice(found, min(found.size, _REMEMBERED), replace=False))
+            pools.append(pools[0][image.ravel()[pools[0]] > image.min()])
+        most = _REMEMBERED // len(pools)
+        picked = [rng.choice(pool, min(pool.size, most), replace=False) for pool in pools]
+        places.append(np.concatenate(picked))
     return places
