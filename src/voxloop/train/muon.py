@@ -60,21 +60,25 @@ class Muon(torch.optim.Optimizer):
                 if "momentum" not in state:
                     state["momentum"] = torch.zeros_like(parameter)
                 mean = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                ahead = parameter.grad.lerp(mean, group["momentum"]).flatten(1)
-                length = _RMS * max(ahead.shape) ** 0.5 * group["lr"]
+                ahead = parameter.grad.lerp(mean, group["momentum"])
+                # channels last, as they lie in memory: the order of columns does not matter
+                columns = ahead.movedim(1, -1)
+                matrix = columns.flatten(1)
+                length = _RMS * max(matrix.shape) ** 0.5 * group["lr"]
+                update = _orthogonal(matrix).view(columns.shape).movedim(-1, 1)
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.sub_(_orthogonal(ahead).view_as(parameter), alpha=length)
+                parameter.sub_(update, alpha=length)
 
 
 def _orthogonal(matrix: Tensor) -> Tensor:
     """Roughly the nearest matrix with singular values of one, by Newton-Schulz iteration."""
     a, b, c = _QUINTIC
-    x = matrix.bfloat16() if has_fast_bfloat16(matrix.device) else matrix
-    wide = x.shape[0] <= x.shape[1]
-    x = x if wide else x.T
-    x = x / x.norm().clamp_min(1e-7)
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x = matrix if wide else matrix.T
+    x = x * (1 / x.norm().clamp_min(1e-7))
+    x = x.bfloat16() if has_fast_bfloat16(matrix.device) else x
     for _ in range(_ROUNDS):
-        square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     found: Tensor = x if wide else x.T
     return found.to(matrix.dtype)
