@@ -34,8 +34,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from contenders import Contender, contenders_for, nnunet_topology
-from torch import Tensor, nn
-from torch.nn.modules import module as hooks
+from torch import Tensor
 
 from voxloop.compute.progress import Progress
 from voxloop.dataset.annotation import Annotation, merge
@@ -173,7 +172,7 @@ def timed_rounds(
 @contextlib.contextmanager
 def watched(laps: Laps) -> Iterator[None]:
     """Mark where batch, forward pass, loss and backward pass end in whatever loop runs inside."""
-    make_batch, backward = PatchSource.batch, Tensor.backward
+    make_batch, forward, backward = PatchSource.batch, UNet.at_levels, Tensor.backward
 
     def batch(source: PatchSource, step: int) -> Batch:
         laps.mark("optimiser and the rest")
@@ -181,35 +180,26 @@ def watched(laps: Laps) -> Iterator[None]:
         laps.mark("batch")
         return made
 
-    def entered(module: nn.Module, _inputs: Any) -> None:
-        if isinstance(module, UNet):
-            laps.mark("optimiser and the rest")
-
-    def left(module: nn.Module, _inputs: Any, outputs: Any) -> None:
-        if isinstance(module, UNet):
-            laps.mark("forward")
-            for output in [outputs] if isinstance(outputs, Tensor) else outputs:
-                if output.requires_grad:
-                    output.register_hook(lambda _gradient: laps.mark("loss"))
+    def at_levels(network: UNet, x: Tensor, levels: int | None = None) -> list[Tensor]:
+        laps.mark("optimiser and the rest")
+        outputs = forward(network, x, levels)
+        laps.mark("forward")
+        for output in outputs:
+            if output.requires_grad:
+                output.register_hook(lambda _gradient: laps.mark("loss"))  # type: ignore[no-untyped-call]
+        return outputs
 
     def whole_backward(loss: Tensor, *args: Any, **kwargs: Any) -> None:
         laps.mark("loss")
         backward(loss, *args, **kwargs)  # type: ignore[no-untyped-call]
         laps.mark("backward")
 
-    handles = [
-        hooks.register_module_forward_pre_hook(entered),
-        hooks.register_module_forward_hook(left),
-    ]
-    try:
-        with (
-            patch.object(PatchSource, "batch", batch),
-            patch.object(Tensor, "backward", whole_backward),
-        ):
-            yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    with (
+        patch.object(PatchSource, "batch", batch),
+        patch.object(UNet, "at_levels", at_levels),
+        patch.object(Tensor, "backward", whole_backward),
+    ):
+        yield
 
 
 def summary(plan: Plan, seconds: Seconds, operations: dict[str, float]) -> dict[str, Any]:
