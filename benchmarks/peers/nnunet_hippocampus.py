@@ -381,7 +381,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--test-cases", type=int, default=TEST_CASES, help="score only the first")
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/work/nnunet"))
+    parser.add_argument("--work", type=Path, default=Path(".cache/nnunet"))
     parser.add_argument("--out", type=Path, default=Path("nnunet_hippocampus.json"))
     arguments = parser.parse_args()
     points = arguments.at or [m for m in (5.0, 15.0, 30.0) if m < arguments.minutes]
