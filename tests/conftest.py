@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from disks import require_mounts
+from study import Study, make_study
+
 # the first example of a property pays for imports; time is measured in benchmarks, not here
 settings.register_profile("voxloop", deadline=None)
 settings.load_profile("voxloop")
@@ -22,3 +25,17 @@ def shared_data() -> Path:
     if not (folder / "hippocampus" / "dataset.json").exists():
         pytest.skip("real scans not found: set VOXLOOP_DATA or put them in ../shared/data")
     return folder
+
+
+@pytest.fixture
+def study(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Study:
+    """A small workspace with deliveries beside it, as the command line made it."""
+    made = make_study(tmp_path)
+    capfd.readouterr()
+    return made
+
+
+@pytest.fixture
+def mounts(tmp_path: Path) -> None:
+    """Skips where the system lets nobody mount disks."""
+    require_mounts(tmp_path)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 from voxloop.plan.plan import Normalisation, Plan
+from voxloop.train.prepare import plan_for
 
-__all__ = ["small_plan"]
+__all__ = ["narrow_networks", "small_plan"]
 
 
 def small_plan(**changes: Any) -> Plan:
@@ -28,3 +32,18 @@ def small_plan(**changes: Any) -> Plan:
         reasons={"spacing_mm": "a test"},
     )
     return dataclasses.replace(plan, **changes)
+
+
+@contextlib.contextmanager
+def narrow_networks(*modules: str, width: int = 4) -> Iterator[None]:
+    """Within the block, plans made in these modules ask for few weights and small batches."""
+
+    def narrow(*args: Any, **options: Any) -> Plan:
+        plan = plan_for(*args, **options)
+        widths = tuple(width * 2**level for level in range(len(plan.widths)))
+        return dataclasses.replace(plan, widths=widths, batch_size=2)
+
+    with contextlib.ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(mock.patch(f"{module}.plan_for", narrow))
+        yield

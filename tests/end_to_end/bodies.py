@@ -6,18 +6,14 @@ Files that the tests of whole loops share.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import numpy as np
 
 from phantoms import ellipsoid_mask, oblique_geometry
+from plans import narrow_networks
 from voxloop.io.formats import write_label_map, write_volume
-from voxloop.plan.plan import Plan
-from voxloop.train.prepare import plan_for
 from voxloop.volume.geometry import Geometry
 from voxloop.volume.labels import LabelTable
 from voxloop.volume.volume import LabelMap, Volume
@@ -69,11 +65,5 @@ def _grid(number: int, rng: np.random.Generator) -> Geometry:
 @contextlib.contextmanager
 def small_network() -> Iterator[None]:
     """Plans within the block ask for a network of a few thousand weights and small batches."""
-
-    def narrow(*args: Any, **options: Any) -> Plan:
-        plan = plan_for(*args, **options)
-        widths = tuple(8 * 2**level for level in range(len(plan.widths)))
-        return dataclasses.replace(plan, widths=widths, batch_size=2)
-
-    with mock.patch("voxloop.workspace.actions.train.plan_for", narrow):
+    with narrow_networks("voxloop.workspace.actions.train", width=8):
         yield

@@ -6,14 +6,13 @@ import resource
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from study import Study, everything_in, make_study
 
-from disks import on_a_read_only_disk, on_a_small_disk, refused, require_mounts
+from disks import on_a_read_only_disk, on_a_small_disk, refused
 from phantoms import oblique_geometry
+from study import Study, everything_in
 from voxloop.io.formats import write_volume
 from voxloop.volume.volume import Volume
 
@@ -22,18 +21,6 @@ COMMANDS = {
     "collect": ("collect", "{delivery}", "--looked-at", "all"),
 }
 LARGE = oblique_geometry((64, 64, 64))
-
-
-@pytest.fixture
-def study(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Study:
-    made = make_study(tmp_path)
-    capfd.readouterr()
-    return made
-
-
-@pytest.fixture
-def mounts(tmp_path: Path) -> None:
-    require_mounts(tmp_path)
 
 
 def prepare(study: Study, command: str) -> str:

@@ -14,8 +14,8 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pytest
-from study import GEOMETRY, Study, everything_in, make_study, voxloop
 
+from study import GEOMETRY, Study, everything_in, voxloop
 from voxloop.io.formats import write_label_map, write_volume
 from voxloop.volume.geometry import Geometry
 from voxloop.volume.labels import LabelTable
@@ -25,13 +25,6 @@ Damage = Callable[[Path], object]
 
 DIM, PIXDIM, SROW_X = 40, 76, 280
 """Offsets in a NIfTI-1 header."""
-
-
-@pytest.fixture
-def study(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Study:
-    made = make_study(tmp_path)
-    capfd.readouterr()
-    return made
 
 
 def save(path: Path, array: npt.NDArray[np.generic]) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from bodies import small_network
-from study import GEOMETRY, LABELS, Study, make_study, voxloop
 
 from phantoms import ellipsoid_mask, oblique_geometry
+from study import GEOMETRY, LABELS, Study, voxloop
 from voxloop.io.formats import read_label_map, read_volume, write_label_map, write_volume
 from voxloop.model.checkpoint import load_checkpoint
 from voxloop.train.patches import PatchSource
@@ -29,13 +29,6 @@ Capture = pytest.CaptureFixture[str]
 def _small() -> Iterator[None]:
     with small_network():
         yield
-
-
-@pytest.fixture
-def study(tmp_path: Path, capfd: Capture) -> Study:
-    made = make_study(tmp_path)
-    capfd.readouterr()
-    return made
 
 
 def training(study: Study, *words: str, steps: int = 2) -> int:

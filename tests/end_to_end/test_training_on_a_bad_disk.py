@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from bodies import small_network
-from study import Study, everything_in, make_study, voxloop
 
-from disks import largest_file, on_a_read_only_disk, on_a_small_disk, refused, require_mounts
+from disks import largest_file, on_a_read_only_disk, on_a_small_disk, refused
+from study import Study, everything_in, voxloop
 from voxloop.compute.progress import Progress, ProgressSink
 from voxloop.errors import StorageError
 from voxloop.train.config import TrainConfig
@@ -26,18 +26,6 @@ from voxloop.workspace.workspace import Workspace
 TRAIN = shlex.join([sys.executable, "-m", "voxloop", "train", "--steps", "2"])
 NEVER = 86_400.0
 """Seconds between two saved states."""
-
-
-@pytest.fixture
-def study(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Study:
-    made = make_study(tmp_path)
-    capfd.readouterr()
-    return made
-
-
-@pytest.fixture
-def mounts(tmp_path: Path) -> None:
-    require_mounts(tmp_path)
 
 
 def model_of(workspace: Path) -> bytes:

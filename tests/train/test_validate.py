@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 
 from phantoms import ellipsoid_mask, oblique_geometry
+from plans import narrow_networks
 from voxloop.compute.progress import Progress, silent
 from voxloop.dataset.annotation import annotate_region, merge
 from voxloop.errors import DataError, UsageError
 from voxloop.metrics.table import FOREGROUND_MEAN
-from voxloop.plan.plan import Plan
 from voxloop.train import fold_model
 from voxloop.train.config import TrainConfig
 from voxloop.train.fold_model import Folders
-from voxloop.train.prepare import AnnotatedCase, plan_for
+from voxloop.train.prepare import AnnotatedCase
 from voxloop.train.score import score_annotated
 from voxloop.train.validate import Validation, divide, validate
 from voxloop.volume.boxes import Box
@@ -86,13 +86,7 @@ class Run:
 @pytest.fixture(scope="module", autouse=True)
 def _small_network() -> Iterator[None]:
     """Plans ask for a network of a few thousand weights and small batches."""
-
-    def narrow(*args: Any, **options: Any) -> Plan:
-        plan = plan_for(*args, **options)
-        widths = tuple(4 * 2**level for level in range(len(plan.widths)))
-        return dataclasses.replace(plan, widths=widths, batch_size=2)
-
-    with mock.patch.object(fold_model, "plan_for", narrow):
+    with narrow_networks("voxloop.train.fold_model"):
         yield
 
 

@@ -7,18 +7,15 @@ import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import pytest
 from workspace_samples import GEOMETRY, LABELS, deliver, make_workspace, organ
 
+from plans import narrow_networks
 from voxloop.compute.progress import Progress
 from voxloop.errors import DataError, UsageError
 from voxloop.io.formats import read_label_map
-from voxloop.plan.plan import Plan
 from voxloop.train.config import TrainConfig
-from voxloop.train.prepare import plan_for
 from voxloop.workspace.actions import validate as action
 from voxloop.workspace.actions.checked_delivery import CollectOptions
 from voxloop.workspace.actions.collect import collect
@@ -39,15 +36,7 @@ class KilledError(Exception):
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_network() -> Iterator[None]:
-    def narrow(*args: Any, **options: Any) -> Plan:
-        plan = plan_for(*args, **options)
-        widths = tuple(4 * 2**level for level in range(len(plan.widths)))
-        return dataclasses.replace(plan, widths=widths, batch_size=2)
-
-    with (
-        mock.patch("voxloop.train.fold_model.plan_for", narrow),
-        mock.patch("voxloop.workspace.actions.train.plan_for", narrow),
-    ):
+    with narrow_networks("voxloop.train.fold_model", "voxloop.workspace.actions.train"):
         yield
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from voxloop.errors import DataError, Problem, UsageError
 from voxloop.metrics.overlap import (
+    Overlap,
     dice,
     iou,
     measure_overlap,
@@ -76,6 +77,43 @@ class LabelScore:
     tolerance_mm: float
     reference_ml: float
     prediction_ml: float
+
+    @classmethod
+    def of(
+        cls,
+        case_id: str,
+        label: tuple[int, str],
+        overlap: Overlap,
+        voxel_mm3: float,
+        *,
+        surface: SurfaceScores = _NO_SURFACE,
+        tolerance_mm: float = 0.0,
+    ) -> LabelScore:
+        """All metrics of a label from its voxel counts, and those of its surface where measured.
+
+        Args:
+            case_id: the case.
+            label: value and name.
+            overlap: counts over the whole volume.
+            voxel_mm3: volume of a voxel.
+            surface: NaN throughout where no surface was looked at.
+            tolerance_mm: at which `surface` was measured.
+        """
+        return cls(
+            case_id=case_id,
+            value=label[0],
+            name=label[1],
+            dice=float(dice(overlap)),
+            iou=float(iou(overlap)),
+            volume_difference_ml=float(volume_difference_ml(overlap, voxel_mm3)),
+            volume_difference_percent=float(volume_difference_percent(overlap)),
+            hd95_mm=surface.hd95_mm,
+            assd_mm=surface.assd_mm,
+            surface_dice=surface.surface_dice,
+            tolerance_mm=tolerance_mm,
+            reference_ml=int(overlap.reference) * voxel_mm3 / 1000,
+            prediction_ml=int(overlap.prediction) * voxel_mm3 / 1000,
+        )
 
     @property
     def unit(self) -> tuple[str, int, int]:
@@ -158,20 +196,13 @@ def score_case(
                 *masks, reference.geometry, tolerance_mm=tolerance_mm, looked_at=looked_at
             )
         scores.append(
-            LabelScore(
-                case_id=case_id,
-                value=value,
-                name=name,
-                dice=float(dice(overlap)),
-                iou=float(iou(overlap)),
-                volume_difference_ml=float(volume_difference_ml(overlap, voxel_mm3)),
-                volume_difference_percent=float(volume_difference_percent(overlap)),
-                hd95_mm=surface.hd95_mm,
-                assd_mm=surface.assd_mm,
-                surface_dice=surface.surface_dice,
+            LabelScore.of(
+                case_id,
+                (value, name),
+                overlap,
+                voxel_mm3,
+                surface=surface,
                 tolerance_mm=tolerance_mm,
-                reference_ml=int(overlap.reference) * voxel_mm3 / 1000,
-                prediction_ml=int(overlap.prediction) * voxel_mm3 / 1000,
             )
         )
     return tuple(scores)

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 
 import numpy as np
 
 from voxloop.dataset.annotation import Target
-from voxloop.metrics.overlap import (
-    dice,
-    iou,
-    measure_overlap,
-    volume_difference_ml,
-    volume_difference_percent,
-)
+from voxloop.metrics.overlap import measure_overlap
 from voxloop.metrics.score import LabelScore
 from voxloop.volume.volume import LabelMap
 
@@ -56,21 +49,5 @@ def score_annotated(
             continue
         where = row_asks[target.asked]
         overlap = measure_overlap(where & (target.values == value), where & prediction.mask(value))
-        scores.append(
-            LabelScore(
-                case_id=case_id,
-                value=value,
-                name=name,
-                dice=float(dice(overlap)),
-                iou=float(iou(overlap)),
-                volume_difference_ml=float(volume_difference_ml(overlap, voxel_mm3)),
-                volume_difference_percent=float(volume_difference_percent(overlap)),
-                hd95_mm=math.nan,
-                assd_mm=math.nan,
-                surface_dice=math.nan,
-                tolerance_mm=0.0,
-                reference_ml=int(overlap.reference) * voxel_mm3 / 1000,
-                prediction_ml=int(overlap.prediction) * voxel_mm3 / 1000,
-            )
-        )
+        scores.append(LabelScore.of(case_id, (value, name), overlap, voxel_mm3))
     return tuple(scores)
