@@ -102,6 +102,12 @@ def _no_body_scale(stack: contextlib.ExitStack) -> Adapt:
     return _as_it_is
 
 
+def _no_deep_supervision(stack: contextlib.ExitStack) -> Adapt:
+    """Only the finest level learns."""
+    _replace(stack, "voxloop.train.step._COARSER", 0.0)
+    return _as_it_is
+
+
 def _with_mirroring(stack: contextlib.ExitStack) -> Adapt:
     """Training mirrors along all axes."""
     del stack
@@ -121,6 +127,7 @@ PARTS: dict[str, Callable[[contextlib.ExitStack], Adapt]] = {
     "intensity": _no_intensity,
     "spatial": _no_spatial,
     "foreground": _no_foreground,
+    "deep-supervision": _no_deep_supervision,
     "body-scale": _no_body_scale,
     "plateau": _cosine,
     "sidedness": _with_mirroring,
