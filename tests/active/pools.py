@@ -7,13 +7,22 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from voxloop.active.acquisition import ProbArray
-from voxloop.active.budget import CostModel
+from voxloop.active.cost.model import CostModel
+from voxloop.active.doubt.acquisition import Members
 from voxloop.active.pool import CasePool, Pool
-from voxloop.active.strategies.context import SelectionContext
+from voxloop.active.strategies.context import FeatureArray, SelectionContext
+from voxloop.volume.geometry import Geometry
 from voxloop.volume.labels import LabelTable
+from voxloop.volume.volume import Volume
 
-__all__ = ["LABELS", "context_of", "made_up_prediction", "pool_of"]
+__all__ = [
+    "LABELS",
+    "context_of",
+    "made_up_features",
+    "made_up_prediction",
+    "made_up_scans",
+    "pool_of",
+]
 
 LABELS = LabelTable.from_names("anterior", "posterior")
 
@@ -34,23 +43,60 @@ def pool_of(
     return Pool(tuple(cases))
 
 
-def made_up_prediction(pool: Pool, channels: int = 3) -> Callable[[str], ProbArray]:
+def made_up_prediction(pool: Pool, channels: int = 3, members: int = 1) -> Callable[[str], Members]:
     """Probabilities that depend on the case's id alone."""
 
-    def predict(case_id: str) -> ProbArray:
+    def predict(case_id: str) -> Members:
         rng = np.random.default_rng(zlib.crc32(case_id.encode()))
-        raw = rng.gamma(0.4, size=(channels, *pool.by_id[case_id].shape)) + 1e-6
-        return np.asarray(raw / raw.sum(axis=0), dtype=np.float32)
+        raw = rng.gamma(0.4, size=(members, channels, *pool.by_id[case_id].shape)) + 1e-6
+        return np.asarray(raw / raw.sum(axis=1, keepdims=True), dtype=np.float32)
 
     return predict
+
+
+def made_up_scans(pool: Pool) -> Callable[[str], tuple[Volume, ...]]:
+    """One channel of noise that depends on the case's id alone."""
+
+    def scans(case_id: str) -> tuple[Volume, ...]:
+        case = pool.by_id[case_id]
+        rng = np.random.default_rng(zlib.crc32(case_id.encode()) + 1)
+        geometry = Geometry.from_affine(case.shape, np.diag([*case.spacing_mm, 1.0]))
+        return (Volume(rng.normal(100, 30, case.shape).astype(np.int16), geometry),)
+
+    return scans
+
+
+def made_up_features(count: int = 6) -> Callable[[str], FeatureArray]:
+    """Features in 2 x 3 x 4 cells that depend on the case's id alone."""
+
+    def embed(case_id: str) -> FeatureArray:
+        rng = np.random.default_rng(zlib.crc32(case_id.encode()) + 2)
+        return rng.standard_normal((count, 2, 3, 4), dtype=np.float32)
+
+    return embed
 
 
 def context_of(
     pool: Pool,
     query_size: int,
     seed: int = 0,
-    predict: Callable[[str], ProbArray] | None = None,
+    predict: Callable[[str], Members] | None = None,
+    *,
+    scans: Callable[[str], tuple[Volume, ...]] | None = None,
+    embed: Callable[[str], FeatureArray] | None = None,
 ) -> SelectionContext:
-    """A context with a fresh generator, costs in voxels and the labels of `LABELS`."""
+    """A context with a fresh generator, costs in voxels and the labels of `LABELS`.
+
+    A prediction without an axis of members (C, I, J, K) is that of a single one. Scans, and
+    features where there is a prediction, are made up unless given.
+    """
     rng = np.random.default_rng(seed)
-    return SelectionContext(pool, query_size, rng, CostModel(), LABELS, predict)
+
+    def members(case_id: str) -> Members:
+        found = predict(case_id) if predict else np.zeros(0)
+        return found[None] if found.ndim == 4 else found
+
+    predicted = members if predict else None
+    features = embed or (made_up_features() if predict else None)
+    looks = scans or made_up_scans(pool)
+    return SelectionContext(pool, query_size, rng, CostModel(), LABELS, predicted, looks, features)

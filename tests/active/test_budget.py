@@ -1,4 +1,4 @@
-"""One currency for all regions, and limits that hold."""
+"""Limits that hold."""
 
 from __future__ import annotations
 
@@ -7,25 +7,13 @@ from dataclasses import replace
 import pytest
 from pools import pool_of
 
-from voxloop.active.budget import Budget, CostModel, LoggedTime, slices_for_share
+from voxloop.active.cost.budget import Budget, slices_for_share
 from voxloop.active.query import Query
-from voxloop.errors import DataError, LimitError, UsageError
+from voxloop.errors import LimitError, UsageError
 from voxloop.volume.boxes import Box
 
 SLICE = Box((0, 0, 3), (10, 10, 4))
 QUERY = Query("a", SLICE, 1.0, "test", "a reason", 100.0, "voxels")
-
-
-def test_without_logged_times_a_region_costs_its_voxels() -> None:
-    model = CostModel.from_times([])
-    assert (model.cost(SLICE), model.unit) == (100, "voxels")
-
-
-def test_a_clock_that_ran_over_lunch_does_not_set_the_price() -> None:
-    times = [LoggedTime(100, 30), LoggedTime(200, 64), LoggedTime(100, 3600)]
-    model = CostModel.from_times(times)
-    assert model.unit == "seconds"
-    assert model.cost(SLICE) == pytest.approx(32)
 
 
 def test_a_budget_pays_for_the_first_queries_and_no_more() -> None:
@@ -59,11 +47,7 @@ def test_a_share_of_the_slices_is_never_exceeded_but_for_the_first(
 
 
 def test_numbers_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(DataError, match="voxels and seconds above zero"):
-        LoggedTime(10, 0)
     with pytest.raises(UsageError, match="limit above zero"):
         Budget(10, "voxels", spent=11)
     with pytest.raises(UsageError, match="share of the slices"):
         slices_for_share(pool_of(4), 0)
-    with pytest.raises(ValueError, match="cost of a voxel"):
-        CostModel("seconds", 0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pools import LABELS, context_of, pool_of
 
-from voxloop.active.acquisition import ProbArray
+from voxloop.active.doubt.acquisition import ProbArray
 from voxloop.active.pool import Pool
 from voxloop.active.strategies.foreground import ForegroundRandom
 
@@ -36,9 +36,10 @@ def test_two_thirds_are_drawn_from_predicted_foreground_label_by_label() -> None
         assert set(drawn) <= slices
     reasons = {q.reason for q in queries}
     assert (
-        "drawn at random from the 4 of 120 open slices in which the model sees posterior" in reasons
+        "drawn at random from the 4 of 120 open regions in which the model sees posterior"
+        in reasons
     )
-    assert "drawn at random from all 120 open slices" in reasons
+    assert "drawn at random from all 120 open regions" in reasons
 
 
 def test_a_label_that_runs_out_leaves_its_turns_to_the_others() -> None:
@@ -104,5 +105,19 @@ def test_the_labels_follow_the_channels_whatever_their_values() -> None:
 
 
 def test_a_share_beyond_one_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"between 0 and 1, found 1\.5"):
+    with pytest.raises(ValueError, match=r"between 0 and 1, together at most 1, .*share=1\.5"):
         ForegroundRandom(share=1.5)
+
+
+def test_the_second_mixture_draws_a_third_each_along_outlines_inside_and_anywhere() -> None:
+    mixture = ForegroundRandom(1 / 3, 1 / 3, key="outline_random")
+    queries = mixture.query(context_of(POOL, 9, predict=predict))
+    kinds = [
+        next(k for k in ("along the outline", "open regions in which", "from all") if k in q.reason)
+        for q in queries
+    ]
+    assert [kinds.count(k) for k in ("along the outline", "open regions in which", "from all")] == [
+        3,
+        3,
+        3,
+    ]

@@ -51,7 +51,7 @@ def test_a_slice_is_annotated_once_most_of_it_was_looked_at(axis: int) -> None:
     looked_at[hole] = False
     case = CasePool.on("a", geometry, looked_at, axis)
     assert case.annotated == {3}
-    assert case.step_mm == pytest.approx(geometry.spacing_mm[axis])
+    assert case.distances_mm(3, [4]) == pytest.approx(geometry.spacing_mm[axis])
 
 
 def test_slices_across_another_axis_annotate_none_of_those_they_cross() -> None:
@@ -63,7 +63,7 @@ def test_slices_across_another_axis_annotate_none_of_those_they_cross() -> None:
 
 def test_shares_count_annotated_slices_over_all() -> None:
     pool = pool_of(10, 20, 10, taken=(4,))
-    assert (pool.slice_count, pool.annotated_count, len(pool.candidates)) == (40, 3, 37)
+    assert (pool.region_count, pool.annotated_count, len(pool.candidates)) == (40, 3, 37)
     assert pool.share_annotated == pytest.approx(3 / 40)
 
 
@@ -71,7 +71,7 @@ def test_what_is_asked_is_not_asked_again_and_becomes_annotated_when_answered() 
     pool = pool_of(4, 3)
     queries = [query_of("c01", pool.region(Candidate("c01", i))) for i in (0, 2)]
     asked = pool.with_asked(queries)
-    assert (asked.by_id["c01"].open_slices, asked.annotated_count) == ((1,), 0)
+    assert (asked.by_id["c01"].open_regions, asked.annotated_count) == ((1,), 0)
     answered = asked.with_annotated(queries)
     assert (answered.by_id["c01"].asked, answered.annotated_count) == (frozenset(), 2)
     assert answered.by_id["c00"] == pool.by_id["c00"]
@@ -79,9 +79,9 @@ def test_what_is_asked_is_not_asked_again_and_becomes_annotated_when_answered() 
 
 def test_a_box_takes_the_slices_it_covers_for_the_most_part() -> None:
     case = pool_of(8).cases[0]  # 4 x 5 voxels in plane
-    assert case.slices_in(Box((0, 0, 2), (4, 3, 5))) == {2, 3, 4}
-    assert case.slices_in(Box((0, 0, 2), (4, 2, 5))) == frozenset()
-    assert case.slices_in(Box.whole(case.shape)) == set(range(8))
+    assert case.regions_in(Box((0, 0, 2), (4, 3, 5))) == {2, 3, 4}
+    assert case.regions_in(Box((0, 0, 2), (4, 2, 5))) == frozenset()
+    assert case.regions_in(Box.whole(case.shape)) == set(range(8))
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.randoms(use_true_random=False))
@@ -101,13 +101,13 @@ def test_asking_until_nothing_is_left_meets_every_slice_once() -> None:
         queries = RandomSlices().query(context_of(pool, 3))
         met += [(q.case_id, q.region) for q in queries]
         pool = pool.with_annotated(queries)
-    assert len(met) == len(set(met)) == pool.slice_count
+    assert len(met) == len(set(met)) == pool.region_count
     assert pool.share_annotated == 1
 
 
 def test_impossible_pools_are_refused_with_the_case_named() -> None:
     case = pool_of(4).cases[0]
-    with pytest.raises(DataError, match=r'case "c00".*slice indices below 4, found \[4\]'):
+    with pytest.raises(DataError, match=r'case "c00".*region numbers below 4, found \[4\]'):
         replace(case, annotated=frozenset({1, 4}))
     with pytest.raises(DataError, match="slice axis of 0, 1 or 2, found 3"):
         replace(case, axis=3)

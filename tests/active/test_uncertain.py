@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,24 +13,19 @@ from hypothesis import strategies as st
 from pools import context_of, made_up_prediction, pool_of
 from scipy import stats
 
-from voxloop.active.acquisition import ProbArray, predictive_entropy
-from voxloop.active.diversity import Spread, pick_spread
-from voxloop.active.query import Query
-from voxloop.active.strategies.registry import STRATEGIES
-from voxloop.active.strategies.uncertainty import UncertainSlices
+from voxloop.active.cost.model import CostModel
+from voxloop.active.cost.prices import Prices
+from voxloop.active.doubt.acquisition import ProbArray
+from voxloop.active.query import CONTROL, Query
+from voxloop.active.spread.diversity import Spread, pick_spread
+from voxloop.active.strategies.registry import SCORERS, STRATEGIES
+from voxloop.active.strategies.uncertain import UncertainRegions
 
 ENTROPY = STRATEGIES["entropy"]
 
 
-def loose(gap_mm: float = 0.0, most_per_case: int = 99) -> UncertainSlices:
-    return UncertainSlices(
-        "loose",
-        "mean entropy",
-        "nats",
-        predictive_entropy,
-        gap_mm=gap_mm,
-        most_per_case=most_per_case,
-    )
+def loose(gap_mm: float = 0.0, most_per_case: int = 99) -> UncertainRegions:
+    return UncertainRegions("loose", SCORERS["entropy"], gap_mm=gap_mm, most_per_case=most_per_case)
 
 
 def indices(queries: tuple[Query, ...]) -> dict[str, list[int]]:
@@ -43,9 +39,9 @@ def test_without_demands_the_slices_of_highest_mean_entropy_are_chosen() -> None
     pool = pool_of(9, 7, 8)
     predict = made_up_prediction(pool)
     expected = sorted(
-        (float(stats.entropy(predict(c.case_id)).mean(axis=(0, 1))[i]), c.case_id, i)
+        (float(stats.entropy(predict(c.case_id)[0]).mean(axis=(0, 1))[i]), c.case_id, i)
         for c in pool.cases
-        for i in c.open_slices
+        for i in c.open_regions
     )[:-7:-1]
     queries = loose().query(context_of(pool, 6, predict=predict))
     assert [(q.case_id, q.region.start[2]) for q in queries] == [e[1:] for e in expected]
@@ -65,10 +61,10 @@ def test_the_reason_tells_value_rank_and_what_the_model_hesitates_between() -> N
     first, second = ENTROPY.query(context_of(pool, 2, predict=predict))
     assert first.score == pytest.approx(np.log(2))
     assert first.reason.startswith(
-        "mean entropy 0.69 nats, the highest of 12 slices; "
+        "mean entropy 0.69 nats, the highest of 12 regions; "
         "the model hesitates between anterior and posterior; 5 mm or more"
     )
-    assert "2nd highest of 12 slices" in second.reason
+    assert "2nd highest of 12 regions" in second.reason
     assert "between background and posterior" in second.reason
 
 
@@ -142,3 +138,51 @@ def test_an_ordinal_reads_as_people_say_it() -> None:
     picked = [said[i - 1] for i in (1, 2, 3, 4, 11, 12, 13, 21, 112, 123)]
     numbers = ["2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "112th", "123rd"]
     assert picked == ["the highest", *(f"{number} highest" for number in numbers)]
+
+
+def test_two_thirds_go_round_the_labels_and_a_third_of_the_hybrid_is_the_control() -> None:
+    pool = pool_of(40, 40, 40, step_mm=9.0)
+    predict = made_up_prediction(pool, members=3)
+    by_class = STRATEGIES["entropy_class"].query(context_of(pool, 9, predict=predict))
+    of_label = ["for anterior" in q.reason or "for posterior" in q.reason for q in by_class]
+    assert sum(of_label) == 6
+    hybrid = STRATEGIES["hybrid"].query(context_of(pool, 9, predict=predict))
+    assert sum(q.strategy == CONTROL for q in hybrid) == 3
+    assert all("control" in q.reason for q in hybrid if q.strategy == CONTROL)
+
+
+def test_doubt_in_a_small_label_is_asked_for_although_a_large_one_is_in_more_doubt() -> None:
+    pool = pool_of(20, step_mm=9.0)
+
+    def predict(_: str) -> ProbArray:
+        probs = np.zeros((3, 4, 5, 20), dtype=np.float32)
+        probs[0] = 1
+        probs[:, :, :, 2:12] = np.array([0.4, 0.6, 0])[:, None, None, None]  # large, in doubt
+        probs[:, 0, 0, 15] = np.array([0.45, 0, 0.55])  # one voxel of the small one
+        return probs
+
+    plain = indices(STRATEGIES["entropy"].query(context_of(pool, 3, predict=predict)))
+    assert 15 not in plain["c00"]
+    by_class = indices(STRATEGIES["entropy_class"].query(context_of(pool, 3, predict=predict)))
+    assert 15 in by_class["c00"]
+
+
+def test_gain_for_cost_ranks_otherwise_than_gain_alone_where_cost_is_known() -> None:
+    pool = pool_of(12, step_mm=9.0)
+
+    def predict(_: str) -> ProbArray:
+        probs = np.zeros((3, 4, 5, 12), dtype=np.float32)
+        probs[0] = 1
+        probs[:, 1::2, ::2, 4] = np.array([0.46, 0.54, 0])[:, None, None]  # islands: tangled
+        probs[:, 1::2, 1::2, 4] = np.array([0.46, 0, 0.54])[:, None, None]
+        probs[:, :, 2:4, 8] = np.array([0.38, 0.62, 0])[:, None, None]  # one block
+        return probs
+
+    context = context_of(pool, 1, predict=predict)
+    assert indices(ENTROPY.query(context)) == {"c00": [4]}
+    prices = Prices(1.0, 0.0, 0.0, 1.0, 0.0, 1.0)  # a second for each millimetre drawn
+    model = CostModel("seconds", 0.1, prices, calibrated=5, relative_error=0.3)
+    by_time = replace(context, costs=model)
+    assert indices(ENTROPY.query(by_time)) == {"c00": [8]}
+    (query,) = ENTROPY.query(by_time)
+    assert (query.unit, query.cost) != ("voxels", 20)

@@ -1,24 +1,29 @@
-"""What is not yet annotated: per case, which slices can still be asked for."""
+"""What is not yet annotated: per case, which regions can still be asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from voxloop.active.cut import Cut
 from voxloop.active.query import Query
 from voxloop.dataset.case import is_valid_case_id
 from voxloop.errors import DataError, Problem
 from voxloop.volume.boxes import Box
 from voxloop.volume.geometry import Geometry
+from voxloop.volume.lattice import Lattice
 
-__all__ = ["ANNOTATED_SHARE", "Candidate", "CasePool", "Pool", "annotated_slices", "slice_axis"]
+__all__ = ["ANNOTATED_SHARE", "Candidate", "CasePool", "Pool", "slice_axis"]
+
+_SLICES = Cut()
 
 ANNOTATED_SHARE = 0.5
-"""A slice counts as annotated from this share of looked-at voxels on: slices across another
+"""A region counts as annotated from this share of looked-at voxels on: slices across another
 axis, which cross it in a line each, do not make it so; a reference with a few unknown voxels
 does not keep it from being so."""
 
@@ -42,25 +47,13 @@ def slice_axis(geometry: Geometry) -> int:
     return geometry.world_axes.index(2)
 
 
-def annotated_slices(looked_at: npt.NDArray[np.bool_], axis: int) -> frozenset[int]:
-    """Indices of the slices across `axis` of which at least `ANNOTATED_SHARE` was looked at.
-
-    Args:
-        looked_at: (I, J, K), true where somebody looked.
-        axis: 0, 1 or 2.
-    """
-    others = tuple(a for a in range(3) if a != axis)
-    shares = looked_at.mean(axis=others)
-    return frozenset(np.flatnonzero(shares >= ANNOTATED_SHARE).tolist())
-
-
 @dataclass(frozen=True, order=True, slots=True)
 class Candidate:
-    """A slice that can be asked for.
+    """A region that can be asked for.
 
     Attributes:
         case_id: the case.
-        index: position along the case's slice axis.
+        index: number of the region within its case; with slices, their position.
     """
 
     case_id: str
@@ -69,18 +62,19 @@ class Candidate:
 
 @dataclass(frozen=True)
 class CasePool:
-    """The slices of one case: annotated, asked for, or open.
+    """The regions of one case: annotated, asked for, or open.
 
     Attributes:
         case_id: the case.
         shape: voxels along each axis.
         spacing_mm: spacing along each axis.
-        axis: the axis across which slices are asked for.
-        annotated: indices of slices that are annotated.
-        asked: indices of slices that were asked for and are not answered yet.
+        axis: the axis across which slices are read.
+        annotated: numbers of regions that are annotated.
+        asked: numbers of regions that were asked for and are not answered yet.
+        cut: what the regions are.
 
     Raises:
-        DataError: if an index lies outside the grid, or shape, spacing, axis or id are invalid.
+        DataError: if a number lies outside, or shape, spacing, axis or id are invalid.
     """
 
     case_id: str
@@ -89,15 +83,16 @@ class CasePool:
     axis: int
     annotated: frozenset[int] = frozenset()
     asked: frozenset[int] = frozenset()
+    cut: Cut = _SLICES
 
     def __post_init__(self) -> None:
         if not is_valid_case_id(self.case_id) or self.axis not in {0, 1, 2}:
             raise _bad(self.case_id, "a valid id and a slice axis of 0, 1 or 2", str(self.axis))
         if min(self.shape) < 1 or not min(self.spacing_mm) > 0:
             raise _bad(self.case_id, "a grid", f"shape {self.shape}, spacing {self.spacing_mm}")
-        outside = sorted(i for i in self.taken if not 0 <= i < self.slice_count)
+        outside = sorted(i for i in self.taken if not 0 <= i < self.region_count)
         if outside:
-            raise _bad(self.case_id, f"slice indices below {self.slice_count}", str(outside))
+            raise _bad(self.case_id, f"region numbers below {self.region_count}", str(outside))
 
     @classmethod
     def on(
@@ -106,6 +101,7 @@ class CasePool:
         geometry: Geometry,
         looked_at: npt.NDArray[np.bool_] | None = None,
         axis: int | None = None,
+        cut: Cut = _SLICES,
     ) -> CasePool:
         """Build from a case's grid and where somebody looked.
 
@@ -114,44 +110,80 @@ class CasePool:
             geometry: the case's grid.
             looked_at: (I, J, K) of that grid, e.g. `Target.looked_at`; None for nowhere.
             axis: the slice axis; by default what `slice_axis` says.
+            cut: what can be asked for.
         """
         across = slice_axis(geometry) if axis is None else axis
         if looked_at is not None and looked_at.shape != geometry.shape:
             raise _bad(case_id, f"a looked-at mask of shape {geometry.shape}", f"{looked_at.shape}")
-        done = frozenset[int]() if looked_at is None else annotated_slices(looked_at, across)
-        return cls(case_id, geometry.shape, geometry.spacing_mm, across, done)
+        case = cls(case_id, geometry.shape, geometry.spacing_mm, across, cut=cut)
+        if looked_at is None:
+            return case
+        shares = case.sums(looked_at) / case.voxel_counts
+        return replace(case, annotated=_numbers(shares >= ANNOTATED_SHARE))
 
-    @property
-    def slice_count(self) -> int:
-        """Slices of the case, whatever their state."""
-        return self.shape[self.axis]
+    @cached_property
+    def lattices(self) -> tuple[Lattice, ...]:
+        """The tilings of the grid whose boxes are the regions, numbered one after the other."""
+        return self.cut.lattices(self.shape, self.spacing_mm, self.axis)
 
-    @property
-    def step_mm(self) -> float:
-        """Distance between neighbouring slices."""
-        return self.spacing_mm[self.axis]
+    @cached_property
+    def region_count(self) -> int:
+        """Regions of the case, whatever their state."""
+        return sum(len(lattice) for lattice in self.lattices)
+
+    @cached_property
+    def voxel_counts(self) -> npt.NDArray[np.int64]:
+        """Voxels of each region, (n,)."""
+        return np.concatenate([lattice.voxel_counts for lattice in self.lattices])
+
+    @cached_property
+    def centres_mm(self) -> npt.NDArray[np.float64]:
+        """The middle of each region from the grid's first voxel, (n, 3)."""
+        centres = np.concatenate([lattice.centres_vox for lattice in self.lattices])
+        return np.asarray(centres * np.asarray(self.spacing_mm))
+
+    @cached_property
+    def tiling(self) -> npt.NDArray[np.int64]:
+        """Which of the lattices each region belongs to, (n,)."""
+        lengths = [len(lattice) for lattice in self.lattices]
+        return np.repeat(np.arange(len(lengths)), lengths)
 
     @property
     def taken(self) -> frozenset[int]:
-        """Slices that are annotated or asked for."""
+        """Regions that are annotated or asked for."""
         return self.annotated | self.asked
 
     @cached_property
-    def open_slices(self) -> tuple[int, ...]:
-        """Slices that can be asked for, ascending."""
-        return tuple(i for i in range(self.slice_count) if i not in self.taken)
+    def open_regions(self) -> tuple[int, ...]:
+        """Regions that can be asked for, ascending."""
+        taken = self.taken
+        return tuple(i for i in range(self.region_count) if i not in taken)
 
     def region(self, index: int) -> Box:
-        """The slice as a box."""
-        return Box.slice_at(self.shape, self.axis, index)
+        """A region as a box."""
+        for lattice in self.lattices:
+            if index < len(lattice):
+                return lattice.box(index)
+            index -= len(lattice)
+        raise IndexError(index)
 
-    def slices_in(self, region: Box) -> frozenset[int]:
-        """The slices of which `region` covers at least `ANNOTATED_SHARE`."""
-        inside = region.clip(self.shape)
-        depth = inside.shape[self.axis]
-        if inside.voxel_count / depth < ANNOTATED_SHARE * self.region(0).voxel_count:
-            return frozenset()
-        return frozenset(range(inside.start[self.axis], inside.stop[self.axis]))
+    def sums(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Sum of values (..., I, J, K) over each region, (..., n)."""
+        return np.concatenate([lattice.sums(values) for lattice in self.lattices], axis=-1)
+
+    def regions_in(self, box: Box) -> frozenset[int]:
+        """The regions of which a box covers at least `ANNOTATED_SHARE`."""
+        covered = np.concatenate([lattice.covered(box) for lattice in self.lattices])
+        return _numbers(covered >= ANNOTATED_SHARE)
+
+    def distances_mm(self, index: int, others: Collection[int]) -> npt.NDArray[np.float64]:
+        """From a region's middle to those of others of the same tiling, (m,); others are left out.
+
+        Slices that cross are never near one another: what they show is not the same.
+        """
+        alike = [other for other in others if self.tiling[other] == self.tiling[index]]
+        apart = self.centres_mm[alike] - self.centres_mm[index]
+        return np.asarray(np.linalg.norm(apart, axis=1))
 
 
 @dataclass(frozen=True)
@@ -183,28 +215,32 @@ class Pool:
 
     @cached_property
     def candidates(self) -> tuple[Candidate, ...]:
-        """Every slice that can be asked for, by case and index."""
-        return tuple(Candidate(c.case_id, i) for c in self.cases for i in c.open_slices)
+        """Every region that can be asked for, by case and number."""
+        return tuple(Candidate(c.case_id, i) for c in self.cases for i in c.open_regions)
 
     @cached_property
     def open_cases(self) -> tuple[CasePool, ...]:
-        """The cases that have a slice to ask for."""
-        return tuple(case for case in self.cases if case.open_slices)
+        """The cases that have a region to ask for."""
+        return tuple(case for case in self.cases if case.open_regions)
 
     @property
-    def slice_count(self) -> int:
-        """Slices of all cases, whatever their state."""
-        return sum(case.slice_count for case in self.cases)
+    def region_count(self) -> int:
+        """Regions of all cases, whatever their state."""
+        return sum(case.region_count for case in self.cases)
 
     @property
     def annotated_count(self) -> int:
-        """Annotated slices of all cases."""
+        """Annotated regions of all cases."""
         return sum(len(case.annotated) for case in self.cases)
 
     @property
     def share_annotated(self) -> float:
-        """Annotated slices over all slices, 0 to 1."""
-        return self.annotated_count / self.slice_count
+        """Annotated regions over those of one tiling of all cases, 0 to 1.
+
+        A third of the planes along three axes is as much to look at as all slices along one.
+        """
+        whole = sum(case.region_count / len(case.lattices) for case in self.cases)
+        return min(1.0, self.annotated_count / whole)
 
     def region(self, candidate: Candidate) -> Box:
         """The candidate's voxels."""
@@ -212,31 +248,38 @@ class Pool:
 
     def with_asked(self, queries: Iterable[Query]) -> Pool:
         """The pool once `queries` are with an annotator: not to be asked again."""
-        grown = self._slices_of(queries)
-        return Pool(tuple(replace(c, asked=c.asked | grown[c.case_id]) for c in self.cases))
+        grown = self._regions_of(queries)
+        return self._with({i: replace(c, asked=c.asked | grown[i]) for i, c in self._of(grown)})
 
     def with_annotated(self, queries: Iterable[Query]) -> Pool:
         """The pool once `queries` are answered."""
-        grown = self._slices_of(queries)
-        return Pool(
-            tuple(
-                replace(
-                    case,
-                    annotated=case.annotated | grown[case.case_id],
-                    asked=case.asked - grown[case.case_id],
-                )
-                for case in self.cases
-            )
+        grown = self._regions_of(queries)
+        return self._with(
+            {
+                i: replace(c, annotated=c.annotated | grown[i], asked=c.asked - grown[i])
+                for i, c in self._of(grown)
+            }
         )
 
-    def _slices_of(self, queries: Iterable[Query]) -> dict[str, frozenset[int]]:
-        found = {case.case_id: frozenset[int]() for case in self.cases}
+    def _of(self, case_ids: Iterable[str]) -> list[tuple[str, CasePool]]:
+        return [(case_id, self.by_id[case_id]) for case_id in case_ids]
+
+    def _with(self, changed: dict[str, CasePool]) -> Pool:
+        return Pool(tuple(changed.get(case.case_id, case) for case in self.cases))
+
+    def _regions_of(self, queries: Iterable[Query]) -> dict[str, frozenset[int]]:
+        found: dict[str, frozenset[int]] = {}
         for query in queries:
             case = self.by_id.get(query.case_id)
             if case is None:
                 raise _bad(query.case_id, "queries for cases of the pool", "an unknown case")
-            found[case.case_id] |= case.slices_in(query.region)
+            known = found.get(query.case_id, frozenset())
+            found[query.case_id] = known | case.regions_in(query.region)
         return found
+
+
+def _numbers(chosen: npt.NDArray[np.bool_]) -> frozenset[int]:
+    return frozenset(np.flatnonzero(chosen).tolist())
 
 
 def _bad(case_id: str, expected: str, found: str) -> DataError:

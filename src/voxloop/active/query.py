@@ -11,7 +11,10 @@ from voxloop.dataset.case import is_valid_case_id
 from voxloop.errors import DataError, Problem
 from voxloop.volume.boxes import Box
 
-__all__ = ["Query", "Unit", "ranked"]
+__all__ = ["CONTROL", "Query", "Unit", "ranked"]
+
+CONTROL = "control"
+"""What stands for the strategy in a query that was drawn by chance, to compare with."""
 
 Unit = Literal["seconds", "voxels"]
 """What cost is counted in: seconds of a person's time, or voxels where no time was logged."""

@@ -1,91 +1,115 @@
-"""Foreground-aware random: the baseline no published method reliably beats."""
+"""Foreground-aware random: the baselines no published method reliably beats."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from voxloop.active.acquisition import ProbArray
+from voxloop.active.doubt.acquisition import Members, highest_two
 from voxloop.active.pool import CasePool
 from voxloop.active.query import Query
 from voxloop.active.strategies.context import SelectionContext
 
-__all__ = ["ForegroundRandom"]
+__all__ = ["ForegroundRandom", "draw_by_label", "labels_seen", "outline_seen"]
 
-BoolArray = npt.NDArray[np.bool_]
+WeightArray = npt.NDArray[Any]
+"""(labels, n): how likely each open region is drawn for each label; 0 for never."""
 
 
 @dataclass(frozen=True)
 class ForegroundRandom:
-    """Draw a share of the slices where the current model sees a label, the rest uniformly.
+    """Draw a share of the regions where the current model sees a label, the rest uniformly.
 
     The foreground draws go round the labels in turn, so that a small structure is met as often
-    as a large one; a label's slice is drawn uniformly from those with at least one voxel that
-    the model gives to it. A label that the model predicts nowhere is reached by the uniform
-    draws only. The order is shuffled, so that a list left half done keeps the mixture.
+    as a large one; a label's region is drawn uniformly from those with at least one voxel that
+    the model gives to it, or, in the second mixture, in proportion to the outline it shows there.
+    A label that the model predicts nowhere is reached by the uniform draws only. The order is
+    shuffled, so that a list left half done keeps the mixture.
 
     The published mixtures (nnActive's foreground-aware random baselines, arXiv 2511.19183) draw
-    two thirds, or one third, of their patches on or at the border of the *reference*
-    foreground, which a simulation has and a person at work has not. This one looks at the
-    prediction alone: what it reaches in a simulation, it can reach at work.
+    two thirds of their patches in the foreground, or one third there and one third at its
+    border, of the *reference*, which a simulation has and a person at work has not. These look
+    at the prediction alone: what they reach in a simulation, they can reach at work.
 
     Attributes:
         share: share of the query size drawn from predicted foreground, 0 to 1.
+        outline_share: share drawn from the outline of predicted labels; together at most 1.
     """
 
     share: float = 2 / 3
+    outline_share: float = 0.0
     key: str = "foreground_random"
     needs_model: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            message = f"the share of foreground slices lies between 0 and 1, found {self.share}"
+        if not (self.share >= 0 and self.outline_share >= 0 and self._aimed <= 1 + 1e-9):
+            message = f"the shares lie between 0 and 1, together at most 1, found {self}"
             raise ValueError(message)
 
     def query(self, context: SelectionContext) -> tuple[Query, ...]:
-        """Draw `context.count` slices; too few foreground slices are made up for uniformly."""
+        """Draw `context.count` regions; too few of the foreground are made up for uniformly."""
         candidates, rng = context.pool.candidates, context.rng
-        seen = np.concatenate(context.each_prediction(_labels_seen), axis=1)
+        found = context.each_prediction(_weights)
+        seen, outline = (np.concatenate(part, axis=1) for part in zip(*found, strict=True))
         names = list(context.labels.names.values())
-        wanted = math.floor(self.share * context.count + 0.5)
+        near = math.floor(self.outline_share * context.count + 0.5)
+        wanted = math.floor(self._aimed * context.count + 0.5) - near
         reasons: dict[int, str] = {}
-        for index, label in _draw_by_label(seen, wanted, rng).items():
+        for index, label in draw_by_label(outline, near, rng).items():
+            reasons[index] = (
+                f"drawn at random along the outline that the model sees of {names[label]}"
+            )
+        seen[:, list(reasons)] = 0
+        for index, label in draw_by_label(seen, wanted, rng).items():
             reasons[index] = (
                 f"drawn at random from the {np.count_nonzero(seen[label])} of {len(candidates)} "
-                f"open slices in which the model sees {names[label]}"
+                f"open regions in which the model sees {names[label]}"
             )
         others = np.setdiff1d(np.arange(len(candidates)), list(reasons))
         for index in rng.permutation(others)[: context.count - len(reasons)].tolist():
-            reasons[index] = f"drawn at random from all {len(candidates)} open slices"
+            reasons[index] = f"drawn at random from all {len(candidates)} open regions"
         order = rng.permutation(list(reasons)).tolist()
         return context.in_order(((candidates[i], reasons[i]) for i in order), self.key)
 
-
-def _labels_seen(case: CasePool, probs: ProbArray) -> BoolArray:
-    """Which label (rows) is predicted anywhere in which open slice (columns)."""
-    highest = probs[0].copy()
-    predicted = np.zeros(case.shape, dtype=np.uint8)
-    for channel, prob in enumerate(probs[1:], start=1):  # an argmax without its int64 volume
-        predicted[prob > highest] = channel
-        np.maximum(highest, prob, out=highest)
-    across = tuple(axis for axis in range(3) if axis != case.axis)
-    seen = [(predicted == channel).any(axis=across) for channel in range(1, probs.shape[0])]
-    return np.stack(seen)[:, list(case.open_slices)]
+    @property
+    def _aimed(self) -> float:
+        return self.share + self.outline_share
 
 
-def _draw_by_label(seen: BoolArray, count: int, rng: np.random.Generator) -> dict[int, int]:
+def labels_seen(case: CasePool, members: Members) -> WeightArray:
+    """Which label (rows) is predicted anywhere in which open region (columns), as 0 and 1."""
+    return _weights(case, members)[0]
+
+
+def outline_seen(case: CasePool, members: Members) -> WeightArray:
+    """How many voxels on the outline of each label (rows) lie in each open region (columns)."""
+    return _weights(case, members)[1]
+
+
+def _weights(case: CasePool, members: Members) -> tuple[WeightArray, WeightArray]:
+    from scipy.ndimage import binary_erosion
+
+    (_, _, predicted), regions = highest_two(members), list(case.open_regions)
+    masks = [predicted == label for label in range(1, members.shape[1])]
+    seen = np.stack([case.sums(mask) > 0 for mask in masks])
+    outline = np.stack([case.sums(mask & ~binary_erosion(mask)) for mask in masks])
+    return seen[:, regions].astype(np.float64), outline[:, regions]
+
+
+def draw_by_label(weights: WeightArray, count: int, rng: np.random.Generator) -> dict[int, int]:
     """Draw columns label by label in turn, as {column: label}; fewer when there are no more."""
-    left = seen.copy()
+    left = weights.astype(np.float64)
     turns = rng.permutation(np.flatnonzero(left.any(axis=1))).tolist()
     drawn: dict[int, int] = {}
     while len(drawn) < count and left.any():
         for label in turns:
-            columns = np.flatnonzero(left[label])
-            if len(drawn) < count and columns.size:
-                column = int(rng.choice(columns))
+            total = left[label].sum()
+            if len(drawn) < count and total:
+                column = int(rng.choice(left.shape[1], p=left[label] / total))
                 drawn[column] = label
-                left[:, column] = False
+                left[:, column] = 0
     return drawn

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voxloop.active.pool import Candidate
+from voxloop.active.doubt.acquisition import ScoreArray
+from voxloop.active.pool import Candidate, CasePool
 from voxloop.active.query import Query
 from voxloop.active.strategies.context import SelectionContext
+from voxloop.active.strategies.placement import main_axis, places
 
 __all__ = ["SeedSet"]
 
 
 @dataclass(frozen=True)
 class SeedSet:
-    """One slice per case, cases drawn at random, at evenly spread depths around the middle.
+    """One region per case, cases drawn at random, at evenly spread depths around the middle.
 
     A scan or crop is framed around what it was made for, so the middle half of the slices shows
     it far more often than the ends do (hippocampus crops: nearly always, against seven in ten of
@@ -37,25 +39,39 @@ class SeedSet:
             raise ValueError(message)
 
     def query(self, context: SelectionContext) -> tuple[Query, ...]:
-        """Choose `context.count` slices; an open slice near the wanted depth where it is taken."""
+        """Choose `context.count` regions; an open one near the wanted depth where it is taken."""
         cases = context.pool.open_cases
-        left = {case.case_id: list(case.open_slices) for case in cases}
+        left = {case.case_id: list(case.open_regions) for case in cases}
         low, high = self.depths
         steps = (np.arange(context.count) + 0.5) / context.count
         wanted = (low + (high - low) * steps).tolist()
         # dealt like cards, so that neighbours in depth go to different cases
         turns = [cases[i] for i in context.rng.permutation(len(cases))]
         picks = []
-        for depth in wanted:
+        for number, depth in enumerate(wanted):
             while not left[turns[0].case_id]:
                 turns.pop(0)
             case = turns.pop(0)
             turns.append(case)
-            free = np.asarray(left[case.case_id])
-            nearest = np.abs(free + 0.5 - depth * case.slice_count).argmin()
-            index = left[case.case_id].pop(int(nearest))
-            share = f"{(index + 0.5) / case.slice_count:.0%}"
-            reason = f"seed set: a slice at {share} of the depth, before there is a model"
+            free = left[case.case_id]
+            place = int(_misses(case, free, depth, number).argmin())
+            index = free.pop(place)
+            share = f"{places(case)[index, main_axis(case, index)]:.0%}"
+            reason = f"seed set: at {share} of the depth, before there is a model"
             picks.append((Candidate(case.case_id, index), reason))
         order = context.rng.permutation(len(picks))
         return context.in_order((picks[i] for i in order), self.key)
+
+
+def _misses(case: CasePool, regions: list[int], depth: float, turn: int) -> ScoreArray:
+    """How far regions are from a depth along their tiling's axis and the middle of the others.
+
+    Where there are several tilings (planes), they take turns.
+    """
+    wanted = turn % len(case.lattices)
+    away = np.abs(places(case)[regions] - 0.5)
+    for row, index in enumerate(regions):
+        axis = main_axis(case, index)
+        away[row, axis] = abs(places(case)[index, axis] - depth)
+    other = case.tiling[regions] != wanted
+    return np.asarray(away.sum(axis=1) + 3 * other)

@@ -1,7 +1,8 @@
-"""Evenly spaced slices over cases and positions, without chance and without a model."""
+"""Evenly spaced regions over cases and positions, without chance and without a model."""
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from voxloop.active.pool import Candidate, CasePool
 from voxloop.active.query import Query
 from voxloop.active.strategies.context import SelectionContext
+from voxloop.active.strategies.placement import main_axis, places
 
 __all__ = ["StridedSlices"]
 
@@ -22,7 +24,7 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 class StridedSlices:
     """Fill the largest gaps: the case with the fewest slices first, its widest gap first.
 
-    The first slice of a case lies at a depth that differs from case to case, so that together
+    The first region of a case lies at a depth that differs from case to case, so that together
     they cover the whole anatomy; every further one halves the widest gap of its case. So rounds
     continue one another instead of repeating. Strided slices are a strong baseline at no cost
     (Burmeister et al. 2022, arXiv 2207.00845).
@@ -32,34 +34,58 @@ class StridedSlices:
     needs_model: bool = False
 
     def query(self, context: SelectionContext) -> tuple[Query, ...]:
-        """Choose `context.count` slices; the generator is not touched."""
+        """Choose `context.count` regions; the generator is not touched."""
         cases = context.pool.open_cases
         rank = {case.case_id: i * _GOLDEN % 1 for i, case in enumerate(context.pool.cases)}
         taken = {case.case_id: set(case.taken) for case in cases}
+        left = {case.case_id: set(case.open_regions) for case in cases}
         met = sum(len(case.taken) for case in context.pool.cases)
         picks = []
+        queue = [(len(taken[c.case_id]), rank[c.case_id], c.case_id) for c in cases]
+        heapq.heapify(queue)
         for number in range(met + 1, met + 1 + context.count):
-            case = min(
-                (c for c in cases if len(taken[c.case_id]) < c.slice_count),
-                key=lambda c: (len(taken[c.case_id]), rank[c.case_id]),
-            )
-            done = taken[case.case_id]
+            case = context.pool.by_id[queue[0][2]]
+            done, free = taken[case.case_id], sorted(left[case.case_id])
             if done:
-                index = _middle_of_widest_gap(case, done)
-                reason = f"the widest gap between the {len(done)} slices chosen so far in this case"
+                index = _middle_of_widest_gap(case, free, done)
+                reason = f"the widest gap between the {len(done)} chosen so far in this case"
             else:
-                index = int(number * _GOLDEN % 1 * case.slice_count)
-                depth = f"{(index + 0.5) / case.slice_count:.0%}"
-                reason = f"the first slice of this case, at {depth} of its depth"
+                depth = number * _GOLDEN % 1
+                index = _at_depth(case, free, depth)
+                reason = f"the first of this case, at {depth:.0%} of its depth"
             done.add(index)
+            left[case.case_id].remove(index)
+            heapq.heappop(queue)
+            if left[case.case_id]:
+                heapq.heappush(queue, (len(done), rank[case.case_id], case.case_id))
             picks.append((Candidate(case.case_id, index), f"evenly spaced: {reason}"))
         return context.in_order(picks, self.key)
 
 
-def _middle_of_widest_gap(case: CasePool, taken: Collection[int]) -> int:
-    free: Sequence[int] = [i for i in range(case.slice_count) if i not in taken]
-    places = np.asarray(free)
-    to_taken = np.abs(places[:, None] - np.asarray(sorted(taken))).min(axis=1)
-    to_border = np.minimum(places + 0.5, case.slice_count - 0.5 - places)
-    # evenly spaced slices lie half a stride from the borders
-    return free[int(np.minimum(to_taken, 2 * to_border).argmax())]
+def _at_depth(case: CasePool, free: Sequence[int], depth: float) -> int:
+    """The region whose extent holds a depth along its tiling's axis, in the middle otherwise."""
+    away = np.abs(places(case)[list(free)] - 0.5)
+    axes = [main_axis(case, index) for index in free]
+    rows = np.arange(len(free))
+    away[rows, axes] = np.abs(places(case)[list(free), axes] - depth)
+    return free[int(away.sum(axis=1).argmin())]
+
+
+def _middle_of_widest_gap(case: CasePool, free: Sequence[int], taken: Collection[int]) -> int:
+    """Of the tiling with the fewest taken, the region furthest from those and from the ends."""
+    fewest = np.bincount(case.tiling[list(taken)], minlength=len(case.lattices))
+    fewest[np.setdiff1d(np.arange(len(case.lattices)), case.tiling[list(free)])] = len(taken) + 1
+    mine = [index for index in free if case.tiling[index] == fewest.argmin()]
+    gaps = [_gap(case, index, taken) for index in mine]
+    return mine[int(np.argmax(gaps))]
+
+
+def _gap(case: CasePool, index: int, taken: Collection[int]) -> float:
+    """Distance to the nearest taken region of the same tiling, or twice that to an end."""
+    lattice = case.lattices[case.tiling[index]]
+    cut = [axis for axis in range(3) if lattice.counts[axis] > 1] or [case.axis]
+    extent = (np.asarray(case.shape) * case.spacing_mm)[cut]
+    place = places(case)[index, cut]
+    # evenly spaced slices lie half a stride from the ends
+    to_end = float((np.minimum(place, 1 - place) * extent).min())
+    return float(min([*case.distances_mm(index, taken).tolist(), 2 * to_end]))

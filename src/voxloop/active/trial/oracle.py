@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from voxloop.active.query import Query
+from voxloop.active.trial.mistakes import AnnotatorError
 from voxloop.dataset.annotation import Annotation, annotate_region
 from voxloop.errors import DataError, Problem
 from voxloop.volume.boxes import Box
@@ -16,16 +19,18 @@ __all__ = ["Oracle"]
 
 @dataclass(frozen=True, eq=False)
 class Oracle:
-    """Labels exactly what is asked for, as the reference has it, in no time.
+    """Labels exactly what is asked for, in no time: as the reference has it, or with mistakes.
 
     Attributes:
         references: gives a case's reference label map; called once per case and answer, so it
             may read from disk.
         asked: label values looked for; None for all.
+        error: the mistakes made; none where None.
     """
 
     references: Callable[[str], LabelMap]
     asked: frozenset[int] | None = None
+    error: AnnotatorError | None = None
 
     def answer(self, queries: Iterable[Query]) -> dict[str, Annotation]:
         """One annotation per case, covering all of its queries.
@@ -56,7 +61,16 @@ class Oracle:
         if problems:
             raise DataError(problems)
         try:
-            return annotate_region(reference, regions, self.asked)
+            seen = self._as_seen(case_id, reference, regions)
+            return annotate_region(seen, regions, self.asked)
         except DataError as error:
             named = [replace(p, where=f"{where}, reference: {p.where}") for p in error.problems]
             raise DataError(named) from error
+
+    def _as_seen(self, case_id: str, reference: LabelMap, regions: list[Box]) -> LabelMap:
+        if self.error is None or self.error.none:
+            return reference
+        seen = np.array(reference.array)
+        for region in regions:
+            seen[region.slices] = self.error.answer(case_id, reference, region)
+        return replace(reference, array=seen)

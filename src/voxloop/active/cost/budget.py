@@ -1,82 +1,18 @@
-"""What labelling costs, in one currency for slices, boxes and volumes, and what is left of it."""
+"""What may be spent on labels, and what is left of it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from statistics import median
 
 from voxloop.active.pool import Pool
 from voxloop.active.query import Query, Unit
-from voxloop.errors import DataError, LimitError, Problem, UsageError
-from voxloop.volume.boxes import Box
+from voxloop.errors import LimitError, UsageError
 
-__all__ = ["Budget", "CostModel", "LoggedTime", "slices_for_share"]
+__all__ = ["Budget", "slices_for_share"]
 
 _ROUNDING = 1e-9
-
-
-@dataclass(frozen=True)
-class LoggedTime:
-    """How long a person took for one delivery.
-
-    Attributes:
-        voxel_count: voxels that were looked at, 1 or more.
-        seconds: time spent, above zero; a delivery without a time has no `LoggedTime`.
-
-    Raises:
-        DataError: if either is not above zero and finite.
-    """
-
-    voxel_count: int
-    seconds: float
-
-    def __post_init__(self) -> None:
-        if self.voxel_count < 1 or not (math.isfinite(self.seconds) and self.seconds > 0):
-            raise DataError(
-                Problem(
-                    "logged time",
-                    "voxels and seconds above zero",
-                    f"{self.voxel_count} voxels in {self.seconds} s",
-                    "correct the time or leave it out",
-                )
-            )
-
-
-@dataclass(frozen=True)
-class CostModel:
-    """The expected cost of a region: proportional to its voxels.
-
-    Coarse on purpose. A person's time follows the structures' outlines more than the frame of
-    the slice, but what a slice shows is unknown before it is labelled, and a cost that guessed
-    it from the prediction would favour slices the model believes to be empty.
-
-    Attributes:
-        unit: the currency.
-        per_voxel: cost of one voxel, above zero.
-    """
-
-    unit: Unit = "voxels"
-    per_voxel: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.per_voxel) and self.per_voxel > 0):
-            message = f"the cost of a voxel is finite and above zero, found {self.per_voxel}"
-            raise ValueError(message)
-
-    @classmethod
-    def from_times(cls, times: Iterable[LoggedTime]) -> CostModel:
-        """Seconds at the median rate of the deliveries logged; voxels if there are none.
-
-        The median, because a clock that ran over lunch must not set the price.
-        """
-        rates = [time.seconds / time.voxel_count for time in times]
-        return cls("seconds", median(rates)) if rates else cls()
-
-    def cost(self, region: Box) -> float:
-        """Expected cost of labelling `region`, in `unit`."""
-        return self.per_voxel * region.voxel_count
 
 
 @dataclass(frozen=True)
@@ -158,4 +94,4 @@ def slices_for_share(pool: Pool, share: float) -> int:
     """
     if not 0 < share <= 1:
         raise UsageError(f"a share of the slices lies above 0 and up to 1, found {share}")
-    return max(1, math.floor(share * pool.slice_count + _ROUNDING))
+    return max(1, math.floor(share * pool.region_count + _ROUNDING))

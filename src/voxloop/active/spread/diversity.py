@@ -1,10 +1,11 @@
-"""Keeping the slices of one selection from repeating one another."""
+"""Keeping the regions of one selection from repeating one another."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from voxloop.active.pool import Candidate, Pool
 
@@ -15,11 +16,11 @@ _ROUNDING_MM = 1e-6
 
 @dataclass(frozen=True)
 class Spread:
-    """How far apart the slices of one selection must be.
+    """How far apart the regions of one selection must be.
 
     Attributes:
-        gap_mm: least distance, centre to centre, to every other slice of the case that is
-            picked, asked for or annotated; 0 for none.
+        gap_mm: least distance, centre to centre, to every other region of the case that is
+            picked, asked for or annotated; 0 for none. Slices that cross are not compared.
         most_per_case: picks per case and selection, 1 or more; None for any number.
     """
 
@@ -40,7 +41,11 @@ class Spread:
 
 
 def pick_spread(
-    pool: Pool, ranking: Sequence[Candidate], count: int, spread: Spread
+    pool: Pool,
+    ranking: Sequence[Candidate],
+    count: int,
+    spread: Spread,
+    picked: Mapping[Candidate, Spread] = MappingProxyType({}),
 ) -> dict[Candidate, Spread]:
     """Go down a ranking and pick what is far enough from all that is picked or taken.
 
@@ -48,17 +53,22 @@ def pick_spread(
     `count` come back as long as the ranking has as many.
 
     Args:
-        pool: knows which slices are taken and the distance between slices.
+        pool: knows which regions are taken and the distance between regions.
         ranking: candidates of the pool, best first.
         count: how many are wanted.
         spread: the demands to begin with.
+        picked: what is picked already; it counts, and comes first in the result.
 
     Returns:
         The picks, in the order picked, each with the demands it met.
     """
-    picks: dict[Candidate, Spread] = {}
-    taken = {case.case_id: set(case.taken) for case in pool.cases}
-    per_case: Counter[str] = Counter()
+    picks = dict(picked)
+    taken: dict[str, set[int]] = {}
+    per_case = Counter(candidate.case_id for candidate in picks)
+    for candidate in picks:
+        taken.setdefault(candidate.case_id, set(pool.by_id[candidate.case_id].taken)).add(
+            candidate.index
+        )
     for demands in spread.relaxed():
         limit = count if demands.most_per_case is None else demands.most_per_case
         for candidate in ranking:
@@ -68,10 +78,10 @@ def pick_spread(
             if candidate in picks or per_case[name] >= limit:
                 continue
             reach_mm = demands.gap_mm - _ROUNDING_MM
-            step_mm = pool.by_id[name].step_mm
-            if any(abs(candidate.index - other) * step_mm < reach_mm for other in taken[name]):
+            mine = taken.setdefault(name, set(pool.by_id[name].taken))
+            if (pool.by_id[name].distances_mm(candidate.index, mine) < reach_mm).any():
                 continue
             picks[candidate] = demands
-            taken[name].add(candidate.index)
+            mine.add(candidate.index)
             per_case[name] += 1
     return picks

@@ -1,0 +1,1 @@
+"""Whether to go on: forecast, stopping, and whether the strategy pays here."""

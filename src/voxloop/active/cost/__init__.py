@@ -1,0 +1,1 @@
+"""What labelling takes: effort, prices, and budgets."""

@@ -1,0 +1,1 @@
+"""How unsure a model is: per voxel, per region, and as an order of regions."""

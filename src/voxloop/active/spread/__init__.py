@@ -1,0 +1,1 @@
+"""How alike regions are, and choices that do not repeat themselves."""

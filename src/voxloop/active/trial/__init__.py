@@ -1,0 +1,1 @@
+"""Strategies on trial: campaigns with a simulated annotator, and what they prove."""
