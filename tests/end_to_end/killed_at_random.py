@@ -28,7 +28,7 @@ from voxloop.io.formats import read_label_map
 from voxloop.model.checkpoint import load_checkpoint, read_tensors
 from voxloop.train.config import TrainConfig
 from voxloop.workspace.actions.answer import answer
-from voxloop.workspace.actions.suggest import suggest
+from voxloop.workspace.actions.suggest import Wish, suggest
 from voxloop.workspace.actions.train import train
 from voxloop.workspace.learning import newest_model
 from voxloop.workspace.rounds import RoundStage
@@ -44,7 +44,7 @@ def play_round(folder: Path) -> None:
         with small_network():
             train(workspace, CONFIG)
     if _stage(workspace) in {RoundStage.SCORED, RoundStage.QUERYING}:
-        suggest(workspace, query_size=6, strategy="entropy")
+        suggest(workspace, Wish(query_size=6))
     if _stage(workspace) is RoundStage.ANNOTATING:
         references = folder / "references"
         labels = workspace.labels

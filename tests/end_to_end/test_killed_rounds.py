@@ -14,7 +14,7 @@ from bodies import LABELS, write_bodies
 from voxloop.workspace.actions.add import add
 from voxloop.workspace.actions.answer import answer
 from voxloop.workspace.actions.init import init
-from voxloop.workspace.actions.suggest import suggest
+from voxloop.workspace.actions.suggest import Wish, suggest
 
 HERE = Path(__file__).parent
 
@@ -26,7 +26,7 @@ def test_a_round_killed_at_random_moments_ends_where_the_undisturbed_one_does(
     references = write_bodies(tmp_path, range(4))
     workspace = init(tmp_path / "project", LABELS).workspace
     add(workspace, tmp_path / "scans")
-    suggest(workspace, query_size=6)
+    suggest(workspace, Wish(query_size=6))
     answer(workspace, references.__getitem__)
     path = os.pathsep.join([str(HERE.parent), *sys.path])
     done = subprocess.run(

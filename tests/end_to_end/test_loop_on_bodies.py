@@ -21,7 +21,7 @@ from voxloop.workspace.actions.evaluate import EvaluateResult, evaluate
 from voxloop.workspace.actions.init import init
 from voxloop.workspace.actions.mesh import MeshResult, mesh
 from voxloop.workspace.actions.segment import segment
-from voxloop.workspace.actions.suggest import suggest
+from voxloop.workspace.actions.suggest import Wish, suggest
 from voxloop.workspace.actions.train import TrainResult, train
 from voxloop.workspace.delivery import LookedAt
 from voxloop.workspace.rounds import RoundStage
@@ -56,7 +56,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
     trained, scores = [], []
     with small_network():
         for number, strategy in enumerate(("seed", "entropy")):
-            asked = suggest(workspace, query_size=8, strategy=strategy)
+            asked = suggest(workspace, Wish(query_size=8, strategy=strategy))
             assert asked.strategy == strategy
             assert len(answer(workspace, references.__getitem__).answered) == len(asked.queries)
             trained.append(train(workspace, TrainConfig(steps=200, learning_rate=4e-3)))

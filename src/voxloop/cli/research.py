@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from voxloop.cli.options import JsonOption
 from voxloop.cli.render import Screen
 from voxloop.cli.result import Result, Table, counted
+from voxloop.errors import UsageError
 
 if TYPE_CHECKING:  # numpy and torch, which `voxloop --help` can do without
+    from voxloop.active.trial.campaign import Campaign
     from voxloop.workspace.actions.demo import DemoResult
+    from voxloop.workspace.actions.simulate import SimulateResult
 
-__all__ = ["demo", "register", "simulate"]
+__all__ = ["OnlyOption", "RulesOption", "demo", "register", "simulate"]
+
+
+RulesOption = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        help="A TOML file with these settings and the rarer ones: start, first_steps, full_steps, "
+        "warm_start, minutes, regions, side_mm, jitter_mm, missed, test_share.",
+        show_default="none",
+    ),
+]
+
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STRATEGY:SEED",
+        help="A campaign to play, as elsewhere the others; once for each. `start` and `full` "
+        "name what the strategies share.",
+        show_default="all",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,63 +55,126 @@ def simulate(
     ],
     *,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the results; continued if it exists.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for the results; continued, and shared with other processes.",
+        ),
     ] = Path("simulation"),
     strategy: Annotated[
         list[str] | None,
         typer.Option(
-            help="A strategy to compare; once for each.", show_default="entropy, foreground_random"
+            help="A strategy to compare, or the place of one's own; once for each.",
+            show_default="hybrid, foreground_random",
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(min=1, help="Campaigns per strategy; the seeds count from 0.")
-    ] = 1,
-    seed_size: Annotated[int, typer.Option(min=1, help="Slices before the first model.")] = 16,
-    query_size: Annotated[int, typer.Option(min=1, help="Slices per round after that.")] = 16,
-    rounds: Annotated[int, typer.Option(min=0, help="Rounds after the first model.")] = 3,
-    minutes: Annotated[float, typer.Option(help="Wall time of each training.")] = 1.5,
+        int | None,
+        typer.Option(
+            min=1, help="Campaigns per strategy; the seeds count from 0.", show_default="1"
+        ),
+    ] = None,
+    rules: RulesOption = None,
+    budgets: Annotated[
+        str | None,
+        typer.Option(
+            help="Slices labelled in all before each model; the first are chosen without one.",
+            show_default="16,32,48,64",
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
-            help="Optimiser steps of each training, instead of minutes: exactly equal budgets.",
-            show_default="none",
+            help="Optimiser steps of each training: exactly equal budgets.",
+            show_default="1.5 minutes",
         ),
     ] = None,
-    test_share: Annotated[
-        float, typer.Option(help="Share of the cases that is scored and never asked for.")
-    ] = 0.25,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that play campaigns, a thread each if several.")
+    ] = 1,
+    only: OnlyOption = None,
     json: JsonOption = False,
 ) -> int:
     """Compare query strategies on a labelled data set, with a simulated annotator."""
-    from voxloop.train.config import TrainConfig
-    from voxloop.workspace.actions.simulate import Simulation
+    from voxloop.compute.executor import InProcess, Processes
     from voxloop.workspace.actions.simulate import simulate as action
+    from voxloop.workspace.simulation import Simulation, one_thread
 
     screen = Screen(json=json)
-    simulation = Simulation(
-        strategies=tuple(strategy or Simulation().strategies),
-        seeds=tuple(range(seeds)),
-        seed_size=seed_size,
-        query_size=query_size,
-        rounds=rounds,
-        train=TrainConfig(steps=steps, minutes=minutes),
-        test_share=test_share,
-    )
+    given = {
+        "strategies": strategy or None,
+        "seeds": seeds,
+        "budgets": _numbers(budgets),
+        "steps": steps,
+    }
+    document = _read_rules(rules) | {k: v for k, v in given.items() if v is not None}
     with screen.progress() as progress:
-        done = action(dataset, simulation, out, progress)
-    columns = ("strategy", "seeds", "area under the curve", "final Dice")
-    result = Result(
-        summary=f"{counted(len(done.campaigns), 'campaign')} on {done.pool_cases} cases of the "
-        f"pool, scored on {counted(done.test_cases, 'test case')}",
+        done = action(
+            dataset,
+            Simulation.from_json(document),
+            out,
+            progress,
+            executor=InProcess() if workers == 1 else Processes(workers, one_thread),
+            only=_campaigns(only or []),
+        )
+    return screen.show(_simulated(done))
+
+
+def _read_rules(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path} is no TOML file: {error}") from error
+
+
+def _campaigns(named: list[str]) -> tuple[Campaign, ...]:
+    from voxloop.active.trial.campaign import Campaign
+
+    found = []
+    for text in named:
+        strategy, _, seed = text.rpartition(":")
+        if not strategy or not seed.isdecimal():
+            raise UsageError(f"--only takes a strategy and a seed, as entropy:0; found {text!r}")
+        found.append(Campaign(strategy, int(seed)))
+    return tuple(found)
+
+
+def _simulated(done: SimulateResult) -> Result:
+    played = counted(len(done.campaigns), "campaign")
+    summary = (
+        f"{played} on {done.pool_cases} cases of the pool, scored on "
+        f"{counted(done.test_cases, 'test case')}"
+    )
+    if done.comparison is None:
+        missing = counted(len(done.missing), "campaign")
+        return Result(
+            summary=f"{summary}; {missing} still to play",
+            document=done.to_json(),
+            wrote=done.wrote,
+            next_step="run the same command without --only for the rest and the comparison",
+        )
+    columns = ("strategy", "seeds", "area under the curve", "final Dice", "mean rank")
+    one_seed = len(done.comparison.grid.seeds) == 1
+    lonely = ("one seed says nothing about a strategy; use --seeds 5 or more",) if one_seed else ()
+    return Result(
+        summary=summary,
         document=done.to_json(),
-        tables=(Table("strategies at equal cost", columns, done.areas),),
+        tables=(Table("strategies at equal cost", columns, done.standings),),
         wrote=done.wrote,
-        warnings=("one seed says nothing about a strategy; use --seeds 3 or more",)
-        if seeds == 1
-        else (),
+        warnings=(*lonely, *done.warnings),
         next_step=f"open {done.wrote[0]}",
     )
-    return screen.show(result)
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    """Whole numbers between commas."""
+    try:
+        return None if text is None else [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--budgets are whole numbers with commas, found {text!r}") from error
 
 
 def demo(

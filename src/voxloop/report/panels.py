@@ -24,6 +24,7 @@ __all__ = [
     "draw_labels",
     "draw_outline",
     "draw_scan",
+    "halo",
     "new_panels",
 ]
 
@@ -107,7 +108,7 @@ def _letters(axes: Axes, plane: Plane) -> None:
     for letter, (x, y), (ha, va) in zip(plane.letters, spots, sides, strict=True):
         axes.text(
             x, y, letter, transform=axes.transAxes, color="white", fontsize=9, fontweight="bold",
-            horizontalalignment=ha, verticalalignment=va, path_effects=_halo(2.0), zorder=9,
+            horizontalalignment=ha, verticalalignment=va, path_effects=halo(2.0), zorder=9,
         )  # fmt: skip
 
 
@@ -124,17 +125,18 @@ def draw_scan(
     )  # fmt: skip
 
 
-def draw_labels(axes: Axes, view: PanelView, label_map: LabelMap) -> None:
-    """Fill and outline each label of the view in its colour."""
+def draw_labels(axes: Axes, view: PanelView, label_map: LabelMap, *, filled: bool = True) -> None:
+    """Outline each label of the view in its colour, and tint it where `filled`."""
     pixels = view.shown(label_map)
     x, y = _pixel_centres(view)
     for value in label_map.labels:
         mask = _bordered(pixels == value)
         if mask.any():
             colour = label_map.labels.colour(value)
-            axes.contourf(x, y, mask, levels=(0.5, 1.5), colors=[colour], alpha=0.35)
+            if filled:
+                axes.contourf(x, y, mask, levels=(0.5, 1.5), colors=[colour], alpha=0.35)
             lines = axes.contour(x, y, mask, levels=(0.5,), colors=[colour], linewidths=1.8)
-            lines.set_path_effects(_halo(3.0))
+            lines.set_path_effects(halo(3.0))
 
 
 def draw_outline(axes: Axes, view: PanelView, label_map: LabelMap) -> None:
@@ -153,7 +155,8 @@ def draw_convention(figure: Figure, remark: str) -> None:
     figure.text(*foot, _CONVENTION + remark, fontsize=8, color=MUTED, horizontalalignment="center")
 
 
-def _halo(width: float) -> list[Any]:
+def halo(width: float) -> list[Any]:
+    """A dark rim of so many points, which keeps lines and letters legible on any grey."""
     from matplotlib.patheffects import withStroke
 
     return [withStroke(linewidth=width, foreground="black", alpha=0.55)]

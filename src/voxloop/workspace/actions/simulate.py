@@ -2,74 +2,53 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from voxloop import __version__
-from voxloop.active.experiment import Campaign, LabelledCase, RoundScores, Study, run_campaign
-from voxloop.compute.atomic import write_json, write_text
-from voxloop.compute.progress import ProgressSink, silent
-from voxloop.dataset.case import Case
-from voxloop.dataset.check import check_dataset
-from voxloop.dataset.dataset import Dataset
-from voxloop.dataset.folds import k_folds
-from voxloop.dataset.layouts import read_dataset
-from voxloop.dataset.load import read_case_channels, read_case_geometry, read_case_label_map
-from voxloop.errors import DataError, Problem, UsageError
-from voxloop.report.campaigns import (
-    CampaignRow,
-    area_table,
-    campaign_rows,
-    curve_of,
-    share_table,
+from voxloop.active.trial.campaign import (
+    FULL,
+    START,
+    Campaign,
+    RoundScores,
+    read_campaign,
+    starting_set,
 )
-from voxloop.report.content import Figure, Report, Section
-from voxloop.report.curves import learning_curve_png
+from voxloop.active.trial.comparison import Comparison, compare
+from voxloop.active.trial.results import DiceGrid, campaign_rows, foreground_dice
+from voxloop.active.trial.study import Rules, Study
+from voxloop.compute.executor import Executor, InProcess
+from voxloop.compute.progress import Progress, ProgressSink, silent
+from voxloop.dataset.check import check_dataset
+from voxloop.dataset.layouts import read_dataset
+from voxloop.errors import MissingExtraError, UsageError
+from voxloop.report.campaigns import campaign_sections, standing_rows
+from voxloop.report.content import Report
 from voxloop.report.html import write_html
-from voxloop.train.config import TrainConfig
-from voxloop.volume.labels import LabelTable
-from voxloop.workspace.cases import ScanFile
+from voxloop.report.tidy import write_rows_csv, write_rows_parquet
+from voxloop.workspace.simulation import (
+    Cell,
+    Simulation,
+    claim_folder,
+    open_study,
+    play,
+    require_labels,
+    split_cases,
+)
 
-__all__ = ["SimulateResult", "Simulation", "simulate"]
+__all__ = ["SimulateResult", "simulate"]
 
+_NAMED = 12
+"""Cases of a starting set that a report names."""
 
-@dataclass(frozen=True)
-class Simulation:
-    """What is compared, and at which cost.
-
-    Attributes:
-        strategies: keys of registered strategies, one or more.
-        seeds: one campaign per strategy and seed.
-        seed_size: slices of the seed set.
-        query_size: slices per round after it.
-        rounds: rounds after the first model.
-        train: duration of each training; its seed is replaced by the campaign's. Steps make
-            the budgets exactly equal, minutes only nearly so.
-        test_share: share of the cases that is scored and never asked for.
-    """
-
-    strategies: tuple[str, ...] = ("entropy", "foreground_random")
-    seeds: tuple[int, ...] = (0,)
-    seed_size: int = 16
-    query_size: int = 16
-    rounds: int = 3
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(minutes=1.5))
-    test_share: float = 0.25
-
-    def __post_init__(self) -> None:
-        if not self.strategies or not self.seeds:
-            raise UsageError("a simulation needs at least one strategy and one seed")
-        if len(set(self.strategies)) < len(self.strategies):
-            raise UsageError(f"a strategy is named twice: {', '.join(self.strategies)}")
-        if not 0 < self.test_share < 1:
-            raise UsageError(f"--test-share lies between 0 and 1, found {self.test_share}")
+_LOOK_EVERY_S = 1.0
+"""How often is looked whether the campaigns of other processes are finished."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,166 +56,200 @@ class SimulateResult:
     """What the campaigns reached.
 
     Attributes:
-        campaigns: strategy and seed to rounds.
+        campaigns: those that were played to their end, by whomever, with their rounds.
+        comparison: of the strategies; None as long as a campaign is missing.
+        missing: campaigns that are not finished.
         pool_cases: number of cases that could be asked for.
         test_cases: number of cases scored.
-        wrote: report, table, picture.
+        wrote: report and tables.
+        warnings: what was left out, and why.
     """
 
-    campaigns: dict[tuple[str, int], tuple[RoundScores, ...]]
+    campaigns: dict[Campaign, tuple[RoundScores, ...]]
+    comparison: Comparison | None
+    missing: tuple[Campaign, ...]
     pool_cases: int
     test_cases: int
     wrote: tuple[Path, ...]
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The result as a document."""
-        return {
+        """The result as a document; a number that does not exist is null."""
+        found = self.comparison
+        document: dict[str, Any] = {
             "pool_cases": self.pool_cases,
             "test_cases": self.test_cases,
-            "areas": [dict(zip(_AREA_KEYS, row, strict=True)) for row in self.areas],
+            "missing": [str(campaign) for campaign in self.missing],
         }
+        if found is not None:
+            document |= {
+                "full_dice": found.grid.full_dice,
+                "strategies": [asdict(standing) for standing in found.standings],
+                "areas": [asdict(pair) for pair in found.areas],
+                "budgets": [asdict(pair) for pair in found.budgets],
+                "wins": found.wins.tolist(),
+            }
+        return {key: _without_nan(value) for key, value in document.items()}
 
     @property
-    def areas(self) -> tuple[tuple[str, ...], ...]:
-        """Strategy, seeds, area under the budget curve, final Dice; as text."""
-        return area_table(self.campaigns).rows
-
-
-_AREA_KEYS = ("strategy", "seeds", "area", "final_dice")
+    def standings(self) -> tuple[tuple[str, str, str, str, str], ...]:
+        """Strategy, seeds, area, last Dice and rank, the best first; as text."""
+        return () if self.comparison is None else standing_rows(self.comparison)
 
 
 def simulate(
-    source: Path, simulation: Simulation, out: Path, progress: ProgressSink = silent
+    source: Path,
+    simulation: Simulation,
+    out: Path,
+    progress: ProgressSink = silent,
+    *,
+    executor: Executor | None = None,
+    only: Sequence[Campaign] = (),
 ) -> SimulateResult:
     """Play every strategy with every seed, and compare them at equal cost.
 
     All strategies of a seed start from the same slices and the same model. Finished rounds are
-    kept in `out`, so that an interrupted simulation continues.
+    kept in `out`, so that an interrupted simulation continues. Several processes, also of
+    several machines on one shared folder (if it can lock files, as NFS 4 does), may simulate
+    into the same `out`: each campaign is played by one of them, and each of them ends with the
+    whole table.
 
     Args:
         source: a data-set folder with labels for every case.
         simulation: what to compare.
         out: folder for the results; created if need be.
         progress: told about rounds and what happens within.
+        executor: where campaigns run; in this process where None.
+        only: campaigns to play, of those of the simulation; all where empty. Nothing is
+            compared then unless all others are finished, too.
 
     Raises:
         DataError: listing all problems of the data set.
-        UsageError: if `out` holds a simulation of something else.
+        UsageError: if `out` holds a simulation of something else, or one of `only` is none of
+            the simulation's.
+        InterruptedJobError: if a worker died.
     """
+    unknown = sorted(set(only) - set(simulation.campaigns))
+    if unknown:
+        raise UsageError(f"not a part of this simulation: {'; '.join(map(str, unknown))}")
     dataset = read_dataset(source)
-    labels = _require_labels(dataset)
+    require_labels(dataset)
     check_dataset(dataset, progress)
-    study = _study(dataset, labels, simulation, out)
-    _require_same(out, dataset, simulation)
-    campaigns = {}
-    for seed in simulation.seeds:
-        for strategy in simulation.strategies:
-            campaign = Campaign(
-                strategy=strategy,
-                seed=seed,
-                seed_size=simulation.seed_size,
-                query_size=simulation.query_size,
-                rounds=simulation.rounds,
-                train=simulation.train,
-            )
-            campaigns[strategy, seed] = run_campaign(study, campaign, progress)
-    wrote = _write(study, campaigns, simulation, out)
-    return SimulateResult(campaigns, len(study.pool), len(study.test), wrote)
-
-
-def _require_labels(dataset: Dataset) -> LabelTable:
-    missing = [
-        Problem(case.where(), "a label map for the oracle", "none", "leave the case out")
-        for case in dataset.cases
-        if case.label_map is None
-    ]
+    claim_folder(out, dataset, simulation.rules, *split_cases(dataset, simulation.test_share))
+    study = open_study(source, out)
+    wanted = tuple(only) or simulation.campaigns
+    for batch in _in_turn(wanted):
+        _play_all(study, [Cell(str(source), str(out), campaign) for campaign in batch],
+                  executor or InProcess(), progress)  # fmt: skip
+    found = {campaign: read_campaign(study, campaign) for campaign in simulation.campaigns}
+    played = {campaign: rounds for campaign, rounds in found.items() if rounds is not None}
+    missing = tuple(campaign for campaign in found if campaign not in played)
     if missing:
-        raise DataError(missing)
-    if dataset.labels is None:
-        raise DataError(
-            Problem(
-                f'data set "{dataset.name}"',
-                "a label table",
-                "none",
-                "use a folder in nnU-Net or Decathlon layout",
-            )
-        )
-    return dataset.labels
+        return SimulateResult(played, None, missing, len(study.pool), len(study.test), (out,))
+    comparison = compare(DiceGrid.of(played), np.random.default_rng(0))
+    wrote, warnings = _write(study, played, comparison)
+    return SimulateResult(played, comparison, (), len(study.pool), len(study.test), wrote, warnings)
 
 
-def _study(dataset: Dataset, labels: LabelTable, simulation: Simulation, out: Path) -> Study:
-    folds = max(2, round(1 / simulation.test_share))
-    fold = k_folds(dataset.ids, folds, seed=0)[0]
-    cases = {case.id: _labelled(case, dataset, labels) for case in dataset.cases}
-    return Study(
-        pool=tuple(cases[case_id] for case_id in fold.train),
-        test=tuple(cases[case_id] for case_id in fold.validation),
-        labels=labels,
-        channel_names=dataset.channel_names,
-        folder=out,
-    )
+def _in_turn(campaigns: Sequence[Campaign]) -> Iterator[list[Campaign]]:
+    """What others build upon first, so that no worker waits for another one's beginning."""
+    shared = [campaign for campaign in campaigns if campaign.strategy in {START, FULL}]
+    yield shared
+    yield [campaign for campaign in campaigns if campaign not in shared]
 
 
-def _labelled(case: Case, dataset: Dataset, labels: LabelTable) -> LabelledCase:
-    return LabelledCase(
-        id=case.id,
-        read=lambda: read_case_channels(case),
-        reference=lambda: read_case_label_map(case, labels, ignore_value=dataset.ignore_value),
-        geometry=read_case_geometry(case),
-        content="-".join(ScanFile.of(path, path.name).sha256[:16] for path in case.channels),
-    )
+def _play_all(
+    study: Study, cells: Sequence[Cell], executor: Executor, progress: ProgressSink
+) -> None:
+    """Play cells until all are finished, here or by whoever else works on the folder."""
 
+    def report(cell: Cell, said: Progress) -> None:
+        if isinstance(executor, InProcess):
+            progress(said)
+        elif said.stage == "rounds":
+            progress(replace(said, stage=str(cell), note=""))
 
-def _require_same(out: Path, dataset: Dataset, simulation: Simulation) -> None:
-    """Results of one folder belong to one study; strategies and seeds may be added."""
-    document = asdict(simulation) | {"dataset": dataset.name, "cases": list(dataset.ids)}
-    for added in ("strategies", "seeds"):
-        document.pop(added)
-    file = out / "study.json"
-    if file.exists():
-        if json.loads(file.read_text()) != json.loads(json.dumps(document)):
-            raise UsageError(f"{out} holds a simulation of something else; choose another folder")
-        return
-    write_json(file, document)
+    left = list(cells)
+    while left := [cell for cell in left if read_campaign(study, cell.campaign) is None]:
+        if not any(executor.map(play, left, report)):
+            names = "; ".join(map(str, left))
+            progress(Progress("other processes", 0, len(left), f"at work on {names}"))
+            time.sleep(_LOOK_EVERY_S)
 
 
 def _write(
-    study: Study,
-    campaigns: dict[tuple[str, int], tuple[RoundScores, ...]],
-    simulation: Simulation,
-    out: Path,
-) -> tuple[Path, ...]:
-    rng = np.random.default_rng(0)
-    curves = [curve_of(campaigns, strategy, rng) for strategy in simulation.strategies]
-    table, page = out / "rows.csv", out / "report.html"
-    write_text(table, _csv(campaign_rows(campaigns)))
-    figure = Figure(
-        learning_curve_png(curves),
-        alt="Learning curves: mean foreground Dice over the share of annotated slices",
-        caption="Bands: 95 % BCa interval over test cases.",
-    )
+    study: Study, campaigns: Mapping[Campaign, Sequence[RoundScores]], comparison: Comparison
+) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Write report and tables; give their places, and what was left out."""
+    out, rules, rows = study.folder, study.rules, campaign_rows(campaigns)
+    page, table, columns = out / "report.html", out / "rows.csv", out / "rows.parquet"
+    write_rows_csv(table, rows)
+    wrote, warnings = [page, table], []
+    starts = list(_starts(study, campaigns))
+    try:
+        write_rows_parquet(columns, rows)
+        wrote.append(columns)
+    except MissingExtraError as error:
+        warnings.append(f"the table was written as CSV only: {error}")
     report = Report(
         title="Comparison of query strategies",
         provenance=(
             ("Voxloop", __version__),
             ("pool and test cases", f"{len(study.pool)} and {len(study.test)}"),
-            ("seeds", ", ".join(map(str, simulation.seeds))),
-            ("seed set, query size, rounds",
-             f"{simulation.seed_size}, {simulation.query_size}, {simulation.rounds}"),
+            ("seeds", ", ".join(map(str, comparison.grid.seeds))),
+            (f"{rules.regions} after each round, begun by {rules.start}",
+             ", ".join(map(str, rules.budgets))),
+            ("training", _training(rules)),
+            ("annotator", _annotator(rules)),
         ),
-        sections=(
-            Section("Learning curves", (figure, share_table(curves))),
-            Section("Strategies", (area_table(campaigns),)),
-        ),
+        sections=campaign_sections(comparison, starts, np.random.default_rng(0)),
     )  # fmt: skip
     write_html(page, report)
-    return page, table
+    return tuple(wrote), tuple(warnings)
 
 
-def _csv(rows: Sequence[CampaignRow]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [column.name for column in fields(CampaignRow)],
-                            lineterminator="\n")  # fmt: skip
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return text.getvalue()
+def _training(rules: Rules) -> str:
+    each = f"{rules.minutes:g} minutes" if rules.steps is None else f"{rules.steps} steps"
+    first = "" if rules.first_steps is None else f", {rules.first_steps} for the first model"
+    full = "" if rules.full_steps is None else f", {rules.full_steps} with all labels"
+    begins = "the weights of the round before" if rules.warm_start else "new weights"
+    return f"{each} per round{first}{full}; each round begins with {begins}"
+
+
+def _annotator(rules: Rules) -> str:
+    if rules.error(0).none:
+        return "simulated, without mistakes"
+    return (
+        f"simulated; outlines stray by {rules.jitter_mm:g} mm, "
+        f"{rules.missed:.0%} of labels are overlooked"
+    )
+
+
+def _starts(
+    study: Study, campaigns: Mapping[Campaign, Sequence[RoundScores]]
+) -> Iterator[tuple[str, ...]]:
+    """Seed, number of slices and cases, first Dice, and the slices of each starting set."""
+    for campaign, rounds in campaigns.items():
+        if campaign.strategy != START:
+            continue
+        by_case: dict[str, list[str]] = {}
+        for query in sorted(
+            starting_set(study, campaign.seed), key=lambda q: (q.case_id, q.region)
+        ):
+            axis = query.region.slice_axis
+            place = query.region.start if axis is None else query.region.start[axis]
+            by_case.setdefault(query.case_id, []).append(str(place))
+        named = [f"{case_id}: {', '.join(places)}" for case_id, places in by_case.items()]
+        more = f"; and {len(named) - _NAMED} more cases" if len(named) > _NAMED else ""
+        dice = [foreground_dice(rounds[0], case_id) for case_id in rounds[0].dice]
+        counts = str(rounds[0].slices), str(len(by_case))
+        first = f"{np.nanmean(dice):.3f}"
+        yield str(campaign.seed), *counts, first, "; ".join(named[:_NAMED]) + more
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
