@@ -31,7 +31,11 @@ RANK = {layer: rank for rank, layers in enumerate(LAYERS) for layer in layers}
 TORCH_LAYERS = {layer for layer, rank in RANK.items() if rank >= RANK["model"]}
 TORCH_AT_TOP_LAYERS = {"model", "predict", "train"}
 TORCH_FREE_MODULES = {
-    f"voxloop.active.{name}" for name in ("pool", "acquisition", "diversity", "query", "budget")
+    source.module
+    for source in read_sources()
+    if re.match(
+        r"voxloop\.active\.(pool|query|cut|doubt|cost|spread|strategies|advice)", source.module
+    )
 }
 SLOW_TO_IMPORT = {"SimpleITK", "jinja2", "manifold3d", "matplotlib", "nibabel", "scipy", "vtk",
                   "vtkmodules"}  # fmt: skip

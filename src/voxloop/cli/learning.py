@@ -15,6 +15,7 @@ from voxloop.cli.result import Result, Table, counted
 if TYPE_CHECKING:  # numpy, which `voxloop --help` can do without
     from voxloop.volume.boxes import Box
     from voxloop.workspace.queries import StoredQuery
+    from voxloop.workspace.workspace import Workspace
 
 __all__ = ["register", "segment", "suggest", "train", "validate"]
 
@@ -30,31 +31,60 @@ def register(app: typer.Typer) -> None:
 def suggest(
     *,
     workspace: WorkspaceOption = HERE,
-    query_size: Annotated[int, typer.Option(min=1, help="How many slices to ask for.")] = 16,
+    query_size: Annotated[int, typer.Option(min=1, help="How many regions to ask for.")] = 16,
     strategy: Annotated[
-        str, typer.Option(help="How to choose; an unknown name is answered with those there are.")
+        str,
+        typer.Option(
+            help="How to choose; an unknown name is answered with those there are. FILE.py:NAME "
+            "for one of your own."
+        ),
     ] = "entropy",
+    regions: Annotated[
+        str,
+        typer.Option(
+            help="What can be asked for: slices, planes (slices along any axis), slice_boxes, "
+            "boxes or volumes."
+        ),
+    ] = "slices",
+    side_mm: Annotated[float, typer.Option(help="Side of a box, in millimetres.")] = 40.0,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Time you have for labelling; asks for no more.", show_default="any"),
+    ] = None,
+    control: Annotated[
+        float,
+        typer.Option(help="Share drawn by chance, 0 to 0.5, for `referee` to compare with."),
+    ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the first round's random choices.")] = 0,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Draw a page of what is asked.")
+    ] = True,
     author: AuthorOption = "",
     json: JsonOption = False,
 ) -> int:
-    """Choose the slices to label next; the same ones again while they are open."""
+    """Choose what to label next; the same again while it is open."""
+    from voxloop.active.cut import Cut
+    from voxloop.workspace.actions.suggest import Wish
     from voxloop.workspace.actions.suggest import suggest as action
     from voxloop.workspace.workspace import Workspace
 
     screen = Screen(json=json)
     opened = Workspace.open(workspace)
+    cut = Cut(regions, side_mm)  # type: ignore[arg-type] # which checks the word itself
+    wish = Wish(query_size, strategy, cut, minutes, control, seed, pictures)
     with screen.progress() as progress:
-        done = action(
-            opened, query_size=query_size, strategy=strategy, seed=seed, actor=author,
-            progress=progress,
-        )  # fmt: skip
+        done = action(opened, wish, actor=author, progress=progress)
+    takes = "" if done.seconds is None else f", about {max(1, round(done.seconds / 60))} minutes"
     result = Result(
-        summary=f"round {done.round_number} asks for {counted(len(done.queries), 'region')}, "
-        f"chosen by {done.strategy}; {done.share_annotated:.1%} of the slices are annotated",
+        summary=f"round {done.round_number} asks for {counted(len(done.queries), 'region')}"
+        f"{takes}, chosen by {done.strategy}; {done.share_annotated:.1%} of the {regions} are "
+        "annotated",
         document=done.to_json(),
-        tables=(_query_table(done.queries),),
-        wrote=(opened.layout.queries_file(done.round_number),),
+        tables=(_query_table(opened, done.queries),),
+        wrote=(
+            opened.layout.queries_file(done.round_number),
+            *(() if done.page is None else (done.page,)),
+        ),
         next_step=done.next_step,
     )
     return screen.show(result)
@@ -207,12 +237,13 @@ def segment(
     return screen.show(result)
 
 
-def _query_table(queries: tuple[StoredQuery, ...]) -> Table:
+def _query_table(workspace: Workspace, queries: tuple[StoredQuery, ...]) -> Table:
+    shapes = {record.id: record.geometry.shape for record in workspace.cases()}
     rows = tuple(
         (
             stored.number,
             stored.query.case_id,
-            _region_words(stored.query.region),
+            _region_words(stored.query.region, shapes[stored.query.case_id]),
             f"{stored.query.cost:.0f} {stored.query.unit}",
             stored.query.reason,
         )
@@ -221,12 +252,18 @@ def _query_table(queries: tuple[StoredQuery, ...]) -> Table:
     return Table("to label, best first", ("query", "case", "region", "cost", "why"), rows)
 
 
-def _region_words(region: Box) -> str:
+def _region_words(region: Box, shape: tuple[int, int, int]) -> str:
     """A region as people find it in a viewer; indices count from 0."""
+    whole = [n == size for n, size in zip(region.shape, shape, strict=True)]
+    if all(whole):
+        return "the whole scan"
     axis = region.slice_axis
-    if axis is not None:
-        return f"slice {region.start[axis]} of axis {axis}"
-    return " x ".join(f"{a}-{b - 1}" for a, b in zip(region.start, region.stop, strict=True))
+    spans = [f"{a}-{b - 1}" for a, b in zip(region.start, region.stop, strict=True)]
+    if axis is None:
+        return " x ".join(spans)
+    others = [number for number in range(3) if number != axis]
+    part = "" if all(whole[n] for n in others) else f", {' x '.join(spans[n] for n in others)}"
+    return f"slice {region.start[axis]} of axis {axis}{part}"
 
 
 def _if_any(count: int, what: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from voxloop.active.oracle import Oracle
+from voxloop.active.trial.oracle import Oracle
 from voxloop.io.formats import write_label_map
 from voxloop.volume.volume import LabelMap
 from voxloop.workspace.actions.collect import CollectOptions, CollectResult, collect

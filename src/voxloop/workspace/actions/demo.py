@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from voxloop import __version__
-from voxloop.active.budget import slices_for_share
+from voxloop.active.cost.budget import slices_for_share
 from voxloop.compute.atomic import write_bytes, write_json
 from voxloop.compute.progress import ProgressSink, silent
 from voxloop.dataset.dataset import Dataset
@@ -35,7 +35,7 @@ from voxloop.workspace.actions.evaluate import EvaluateResult, evaluate
 from voxloop.workspace.actions.init import init
 from voxloop.workspace.actions.mesh import mesh
 from voxloop.workspace.actions.segment import segment
-from voxloop.workspace.actions.suggest import pool_of, suggest
+from voxloop.workspace.actions.suggest import Wish, pool_of, suggest
 from voxloop.workspace.actions.train import train
 from voxloop.workspace.layout import Layout
 from voxloop.workspace.rounds import RoundStage
@@ -300,14 +300,12 @@ class _Loop:
             return
         record = workspace.current_round()
         if record is None or record.stage not in {RoundStage.COMPLETE, RoundStage.TRAINING}:
-            suggest(
-                workspace,
+            wish = Wish(
                 query_size=self.query_size,
                 strategy="seed" if number == 0 else key,
                 seed=self.config.seed,
-                actor="demo",
-                progress=self.progress,
             )
+            suggest(workspace, wish, actor="demo", progress=self.progress)
             answer(workspace, self._reference)
         train(workspace, self.config, actor="demo", progress=self.progress)
 
@@ -323,4 +321,6 @@ class _Loop:
         found = evaluate(self.data / "labelsTs", predictions, labels=self.labels)
         slices = self.query_size * (number + 1)
         pool = pool_of(Workspace.open(self._folder(key)))
-        return RoundPoint(slices, slices / pool.slice_count, found.summary("dice", FOREGROUND_MEAN))
+        return RoundPoint(
+            slices, slices / pool.region_count, found.summary("dice", FOREGROUND_MEAN)
+        )
