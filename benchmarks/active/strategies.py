@@ -1,0 +1,220 @@
+"""Which strategy pays, on real scans: campaigns of several strategies and seeds, beside all labels.
+
+    python benchmarks/active/strategies.py screen          # chooses; on cases kept for tuning
+    python benchmarks/active/strategies.py confirm         # judges; on cases that chose nothing
+    python benchmarks/active/strategies.py fetal
+    python benchmarks/active/strategies.py screen --report # what is there so far
+
+Each round leaves a small file under .cache/active, so that a run may be stopped at any moment,
+and several may share one suite. The results are one JSON per suite in benchmarks/results/active.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from voxloop.active.trial.campaign import FULL, Campaign, read_campaign
+from voxloop.active.trial.comparison import compare
+from voxloop.active.trial.results import DiceGrid
+from voxloop.active.trial.study import Rules, Study
+from voxloop.compute.atomic import write_json
+from voxloop.compute.progress import Progress
+from voxloop.dataset.layouts import read_dataset
+from voxloop.workspace.simulation import Cell, claim_folder, open_study, play
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results" / "active"
+
+SPLIT_SEED = 12
+HELD_OUT = {"hippocampus": 40, "fetal_brain": 5}
+FOR_TUNING = {"hippocampus": 40, "fetal_brain": 6}
+"""The shuffle and its two ends are those of benchmarks/training."""
+
+CONTROLS = ("random_slices", "foreground_random", "strided")
+HIPPOCAMPUS = Rules(budgets=(17, 34, 74, 142, 285), steps=225, first_steps=450, full_steps=1500)
+"""0.3, 0.6, 1.3, 2.5 and 5 % of the slices of 160 cases."""
+
+FETAL = Rules(budgets=(26, 51, 102, 256), steps=225, first_steps=450, full_steps=1500)
+"""1, 2, 4 and 10 % of the slices of 10 cases."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One comparison.
+
+    Attributes:
+        data: name of the data set's folder.
+        strategies: their keys.
+        seeds: of each.
+        rules: by which they play.
+        tuning: score on the cases kept for tuning; the held-out ones are not touched.
+    """
+
+    data: str
+    strategies: tuple[str, ...]
+    seeds: tuple[int, ...]
+    rules: Rules
+    tuning: bool = False
+
+
+SUITES = {
+    "screen": Suite(
+        "hippocampus",
+        (
+            *CONTROLS,
+            "entropy",
+            "entropy_class",
+            "displacement_class",
+            "bald_power",
+            "badge",
+            "suggestive",
+            "hybrid",
+        ),
+        (0, 1),
+        replace(HIPPOCAMPUS, budgets=(13, 26, 56, 107, 214)),
+        tuning=True,
+    ),
+    "planes": Suite(
+        "hippocampus",
+        ("random_slices", "foreground_random", "entropy_class", "hybrid"),
+        (0, 1),
+        replace(HIPPOCAMPUS, budgets=(13, 26, 56, 107, 214), regions="planes"),
+        tuning=True,
+    ),
+    "confirm": Suite(
+        "hippocampus",
+        ("random_slices", "foreground_random", "entropy_class", "hybrid"),
+        (0, 1, 2, 3, 4),
+        HIPPOCAMPUS,
+    ),
+    "fetal": Suite(
+        "fetal_brain",
+        ("random_slices", "foreground_random", "entropy_class", "hybrid"),
+        (0, 1, 2, 3, 4),
+        FETAL,
+    ),
+}
+
+
+def main() -> int:
+    """Play what is missing, then compare what is there."""
+    arguments = _arguments()
+    for name in arguments.suites:
+        suite = SUITES[name]
+        folder = arguments.work / name
+        study = study_of(suite, arguments.data, folder)
+        campaigns = [
+            Campaign(strategy, seed)
+            for seed in suite.seeds
+            if arguments.seeds is None or seed in arguments.seeds
+            for strategy in (*suite.strategies, *([FULL] if seed == 0 else []))
+        ]
+        if not arguments.report:
+            for campaign in campaigns:
+                _play(suite, arguments.data, folder, campaign)
+        write_json(RESULTS / f"{name}.json", _document(suite, study))
+        print(table(json.loads((RESULTS / f"{name}.json").read_text())))
+    return 0
+
+
+def _play(suite: Suite, data: Path, folder: Path, campaign: Campaign) -> None:
+    """One campaign, unless it is done or another process is at it."""
+    if read_campaign(study_of(suite, data, folder), campaign) is not None:
+        return
+    play(Cell(str(data / suite.data), str(folder), campaign), _say)
+
+
+def _say(progress: Progress) -> None:
+    if progress.stage == "rounds":
+        print(f"{progress.note}: {progress.done:g} of {progress.total:g} rounds", flush=True)
+
+
+def study_of(suite: Suite, data: Path, folder: Path) -> Study:
+    """The study of a suite; its folder is claimed."""
+    dataset = read_dataset(data / suite.data)
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(dataset.ids))
+    shuffled = [dataset.ids[i] for i in order]
+    held_out = HELD_OUT[suite.data]
+    pool, test = shuffled[:-held_out], shuffled[-held_out:]
+    if suite.tuning:
+        count = FOR_TUNING[suite.data]
+        test, pool = pool[:count], pool[count:]
+    claim_folder(folder, dataset, suite.rules, sorted(pool), sorted(test))
+    return open_study(data / suite.data, folder)
+
+
+def _document(suite: Suite, study: Study) -> dict[str, Any]:
+    """Everything that was reached, and what it says of the strategies."""
+    played = {
+        campaign: rounds
+        for seed in suite.seeds
+        for strategy in (*suite.strategies, FULL)
+        for campaign in [Campaign(strategy, seed)]
+        if (rounds := read_campaign(study, campaign)) is not None
+    }
+    complete = [s for s in suite.strategies if any(c.strategy == s for c in played)]
+    kept = {c: r for c, r in played.items() if c.strategy in {*complete, FULL}}
+    comparison = compare(DiceGrid.of(kept), np.random.default_rng(0))
+    grid = comparison.grid
+    return {
+        "suite": asdict(suite),
+        "pool_cases": len(study.pool),
+        "test_cases": len(study.test),
+        "seeds": grid.seeds,
+        "share": grid.share,
+        "slices": grid.slices,
+        "full_dice": grid.full_dice,
+        "dice": {
+            name: grid.dice[k].mean(axis=-1).round(5).tolist()
+            for k, name in enumerate(grid.strategies)
+        },
+        "standings": [asdict(standing) for standing in comparison.standings],
+        "areas": [asdict(pair) for pair in comparison.areas],
+        "budgets": [asdict(pair) for pair in comparison.budgets],
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
+        "commit": subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607 - the git of whoever runs this
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        ).stdout.strip(),
+    }
+
+
+def table(document: dict[str, Any]) -> str:
+    """Mean Dice over seeds at each budget, and the area, in Markdown; best area first."""
+    header = [f"{100 * share:.1f} %" for share in document["share"]]
+    lines = [f"{len(document['seeds'])} seeds, all labels {document['full_dice'] or 0:.4f}", ""]
+    lines.append("| strategy | " + " | ".join(header) + " | area |")
+    lines.append("|---" * (len(header) + 2) + "|")
+    for standing in sorted(document["standings"], key=lambda s: -s["area"]["value"]):
+        curve = np.mean(document["dice"][standing["strategy"]], axis=0)
+        points = " | ".join(f"{value:.3f}" for value in curve)
+        lines.append(f"| {standing['strategy']} | {points} | {standing['area']['value']:.4f} |")
+    return "\n".join(lines)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suites", nargs="+", choices=list(SUITES))
+    parser.add_argument("--seeds", type=int, nargs="*", default=None)
+    parser.add_argument("--report", action="store_true", help="compare only what is there")
+    data = os.environ.get("VOXLOOP_DATA", "../shared/data")
+    parser.add_argument("--data", type=Path, default=Path(data))
+    parser.add_argument("--work", type=Path, default=ROOT / ".cache" / "active")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
