@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +11,9 @@ import numpy as np
 from voxloop.active.doubt.acquisition import (
     Acquisition,
     Members,
+    Regions,
     ScoreArray,
+    SpacingMm,
     dice_disagreement,
     highest_two,
 )
@@ -24,7 +27,7 @@ class Scorer(Protocol):
 
     @property
     def measure(self) -> str:
-        """What its mean per voxel is, as it reads before the number, e.g. "mean entropy"."""
+        """What is told of a region, as it reads before the number, e.g. "mean entropy"."""
 
     @property
     def unit(self) -> str:
@@ -42,6 +45,15 @@ class Scorer(Protocol):
             case: whose regions.
         """
 
+    def told(self, members: Members, case: CasePool, gains: ScoreArray) -> ScoreArray:
+        """The number that a person is told of each region, (n,), in `unit`.
+
+        Args:
+            members: as for `gains`.
+            case: as for `gains`.
+            gains: of each region.
+        """
+
 
 @dataclass(frozen=True)
 class VoxelScorer:
@@ -52,12 +64,15 @@ class VoxelScorer:
         unit: as for `Scorer`.
         acquisition: members to a score per voxel, 0 or more.
         needs_members: as for `Scorer`.
+        telling: what a person is told, from members, spacing and regions; the mean per voxel
+            where None.
     """
 
     measure: str
     unit: str
     acquisition: Acquisition
     needs_members: bool = False
+    telling: Callable[[Members, SpacingMm, Regions], ScoreArray] | None = None
 
     def gains(self, members: Members, case: CasePool) -> tuple[ScoreArray, ScoreArray]:
         """As for `Scorer`."""
@@ -66,6 +81,12 @@ class VoxelScorer:
         labels = range(1, members.shape[1])
         by_label = [case.sums(np.where(predicted == label, scores, 0)) for label in labels]
         return case.sums(scores), np.stack(by_label)
+
+    def told(self, members: Members, case: CasePool, gains: ScoreArray) -> ScoreArray:
+        """As for `Scorer`."""
+        if self.telling is None:
+            return np.asarray(gains / case.voxel_counts)
+        return self.telling(members, case.spacing_mm, case)
 
 
 @dataclass(frozen=True)
@@ -86,3 +107,8 @@ class DiceScorer:
         labels = range(1, members.shape[1])
         by_label = np.stack([case.sums(predicted == label) for label in labels])
         return disagreement * case.voxel_counts, disagreement * by_label
+
+    def told(self, members: Members, case: CasePool, gains: ScoreArray) -> ScoreArray:
+        """As for `Scorer`: the disagreement itself."""
+        del members
+        return np.asarray(gains / case.voxel_counts)

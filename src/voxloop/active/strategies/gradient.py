@@ -55,7 +55,7 @@ class GradientRegions:
         steps = zip(found.picks.tolist(), found.reaches, found.medians, strict=True)
         for number, (row, reach, median) in enumerate(steps):
             i = place[row]
-            doubt = scored.gains[i] / scored.voxels[i]
+            doubt = scored.told[i]
             apart = "the first" if math.isinf(reach) else times(reach, median)
             reason = (
                 f"drawn by {measure} {doubt:.2g}{unit and ' '}{unit} and how unlike it is to "

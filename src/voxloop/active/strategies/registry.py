@@ -19,7 +19,7 @@ from voxloop.active.doubt.acquisition import (
     variance,
     vote_entropy,
 )
-from voxloop.active.doubt.displacement import surface_displacement
+from voxloop.active.doubt.displacement import mean_displacement_mm, surface_displacement
 from voxloop.active.doubt.ranking import ScoreRanking
 from voxloop.active.doubt.scorer import DiceScorer, Scorer, VoxelScorer
 from voxloop.active.strategies.context import Strategy
@@ -40,7 +40,12 @@ SCORERS: dict[str, Scorer] = {
     "entropy": VoxelScorer("mean entropy", "nats", predictive_entropy),
     "least_confidence": VoxelScorer("mean lack of confidence", "", least_confidence),
     "margin": VoxelScorer("mean closeness of the runner-up", "", margin),
-    "displacement": VoxelScorer("expected displacement of surfaces", "mm", surface_displacement),
+    "displacement": VoxelScorer(
+        "surfaces expected to be off by",
+        "mm",
+        surface_displacement,
+        telling=mean_displacement_mm,
+    ),
     "expected_entropy": VoxelScorer("mean entropy of members", "nats", expected_entropy),
     "bald": VoxelScorer("mean mutual information", "nats", mutual_information, needs_members=True),
     "variance": VoxelScorer("mean variance of members", "", variance, needs_members=True),

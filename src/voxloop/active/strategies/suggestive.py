@@ -67,7 +67,7 @@ class SuggestiveRegions:
         queries = []
         for number, (pick, share) in enumerate(zip(found.picks, found.shares, strict=True)):
             i = shortlist[pick]
-            doubt = scored.gains[i] / scored.voxels[i]
+            doubt = scored.told[i]
             reason = (
                 f"one of the {wanted} regions of most doubt ({measure} {doubt:.2g}{unit and ' '}"
                 f"{unit}); judged by {regions.source}, {share:.0%} of the pool is more like it "

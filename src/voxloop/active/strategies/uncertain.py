@@ -33,7 +33,7 @@ class ScoredRegions:
         gains: total doubt in each, (n,).
         label_gains: of each label's predicted voxels alone, (labels, n).
         costs: what each is expected to cost, (n,).
-        voxels: of each, (n,).
+        told: what a person is told of each, in the scorer's unit, (n,).
         doubted: the two classes that are most in doubt in each, ascending, (n, 2).
         seen: 1 where a label is predicted in a region, 0 elsewhere, (labels, n).
     """
@@ -42,7 +42,7 @@ class ScoredRegions:
     gains: ScoreArray
     label_gains: ScoreArray
     costs: ScoreArray
-    voxels: ScoreArray
+    told: ScoreArray
     doubted: npt.NDArray[np.int64]
     seen: ScoreArray
 
@@ -68,15 +68,15 @@ def score_regions(context: SelectionContext, scorer: Scorer) -> ScoredRegions:
         costs = context.costs_of(case, members)
         found = [
             np.asarray(values)[..., wanted]
-            for values in (gains, by_label, costs, case.voxel_counts, pair)
+            for values in (gains, by_label, costs, scorer.told(members, case, gains), pair)
         ]
         return (*found, labels_seen(case, members))
 
     summaries = zip(*context.each_prediction(summarise), strict=True)
-    gains, by_label, costs, voxels, pairs, seen = (
+    gains, by_label, costs, told, pairs, seen = (
         np.concatenate(part, axis=-1) for part in summaries
     )
-    return ScoredRegions(context.pool.candidates, gains, by_label, costs, voxels, pairs.T, seen)
+    return ScoredRegions(context.pool.candidates, gains, by_label, costs, told, pairs.T, seen)
 
 
 @dataclass(frozen=True)
@@ -168,12 +168,11 @@ class UncertainRegions:
     ) -> str:
         names = ("background", *context.labels.names.values())
         first, second = (names[c] for c in scored.doubted[i])
-        mean = scored.gains[i] / scored.voxels[i]
         measure, unit = self.scorer.measure, self.scorer.unit
         drawn = "" if self.ranking.kind == "top" else "drawn by "
         of_label = "" if label is None else f", for {names[label + 1]}"
         return (
-            f"{drawn}{measure} {mean:.2g}{unit and ' '}{unit}{of_label}, {_nth(rank)} of "
+            f"{drawn}{measure} {scored.told[i]:.2g}{unit and ' '}{unit}{of_label}, {_nth(rank)} of "
             f"{len(scored.candidates)} regions; the model hesitates between {first} and {second}"
         )
 
