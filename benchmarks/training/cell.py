@@ -8,6 +8,7 @@ import platform
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ class Cell:
         cases: how many cases have labels; all but the held-out ones where None.
         slice_share: of all slices of these cases that are labelled, chosen at random.
         slices_each: evenly spaced labelled slices of each case, instead.
+        axes: `own`, slices across the case's own axis; `any`, each across an axis drawn at
+            random, until as many voxels are labelled.
         label_sets: `all`, or `halves`: one half of the cases carries only the first label, the
             other half only the rest.
         minutes: of training.
@@ -72,6 +75,7 @@ class Cell:
     cases: int | None = None
     slice_share: float | None = None
     slices_each: int | None = None
+    axes: str = "own"
     label_sets: str = "all"
     minutes: float = 10.0
     steps: int | None = None
@@ -89,6 +93,7 @@ class Cell:
             labels = f"{self.slices_each}slices"
         time_ = f"{self.minutes:g}min" if self.steps is None else f"{self.steps}steps"
         parts = [self.data, f"n{self.cases or 'all'}", labels, time_, f"seed{self.seed}"]
+        parts += [f"{self.axes}-axis"] if self.axes != "own" else []
         parts += [self.label_sets] if self.label_sets != "all" else []
         parts += [f"no-{part}" for part in self.without]
         parts += ["tuning"] if self.tuning else []
@@ -151,20 +156,18 @@ def _split(dataset: Dataset, cell: Cell) -> tuple[list[str], list[str]]:
 def _annotated(
     dataset: Dataset, ids: list[str], references: dict[str, LabelMap], cell: Cell
 ) -> list[AnnotatedCase]:
-    slices = _chosen_slices([references[i] for i in ids], cell)
+    chosen = _chosen_regions([references[i] for i in ids], cell)
     found = []
-    for number, (case_id, indices) in enumerate(zip(ids, slices, strict=True)):
-        if not indices:
+    for number, (case_id, regions) in enumerate(zip(ids, chosen, strict=True)):
+        if not regions:
             continue
         reference, case = references[case_id], dataset.case(case_id)
         asked = frozenset(reference.labels.values)
         if cell.label_sets == "halves":
             first = frozenset(reference.labels.values[:1])
             asked = first if number % 2 else asked - first
-        axis, shape = slice_axis(reference.geometry), reference.geometry.shape
-        regions = [Box.slice_at(shape, axis, index) for index in indices]
         annotation: Annotation = annotate_region(reference, regions, asked)
-        target = merge([annotation], shape, reference.labels)
+        target = merge([annotation], reference.geometry.shape, reference.labels)
         found.append(
             AnnotatedCase(
                 case_id,
@@ -177,25 +180,48 @@ def _annotated(
     return found
 
 
-def _chosen_slices(references: list[LabelMap], cell: Cell) -> list[list[int]]:
-    lengths = [r.geometry.shape[slice_axis(r.geometry)] for r in references]
+def _chosen_regions(references: list[LabelMap], cell: Cell) -> list[list[Box]]:
+    shapes = [r.geometry.shape for r in references]
+    axes = [slice_axis(r.geometry) for r in references]
     if cell.slices_each is not None:
-        k = cell.slices_each
-        return [((np.arange(k) + 0.5) / k * n).astype(int).tolist() for n in lengths]
+        depths = (np.arange(cell.slices_each) + 0.5) / cell.slices_each
+        return [
+            [Box.slice_at(shape, axis, int(depth * shape[axis])) for depth in depths]
+            for shape, axis in zip(shapes, axes, strict=True)
+        ]
     if cell.slice_share is None:
-        return [list(range(n)) for n in lengths]
-    rng = np.random.default_rng([cell.seed, 7])
-    chosen: list[list[int]] = [[] for _ in lengths]
-    order = rng.permutation(len(lengths))
-    for turn in range(max(1, round(cell.slice_share * sum(lengths)))):
-        case = order[turn % len(lengths)]
-        reference = references[case]
-        axis = slice_axis(reference.geometry)
+        return [[Box.whole(shape)] for shape in shapes]
+    total = sum(shape[axis] for shape, axis in zip(shapes, axes, strict=True))
+    slices = max(1, round(cell.slice_share * total))
+    if cell.axes == "own":
+        return _drawn(references, cell.seed, lambda case, _: axes[case], slices)
+    voxels = round(slices * sum(r.array.size for r in references) / total)
+    return _drawn(references, cell.seed, lambda _, rng: int(rng.integers(3)), None, voxels)
+
+
+def _drawn(
+    references: list[LabelMap],
+    seed: int,
+    axis_of: Callable[[int, np.random.Generator], int],
+    slices: int | None,
+    voxels: int = 0,
+) -> list[list[Box]]:
+    """Slices at random, one case after the other, until there are so many, or so many voxels."""
+    rng = np.random.default_rng([seed, 7])
+    chosen: list[list[Box]] = [[] for _ in references]
+    order, turn, spent = rng.permutation(len(references)), 0, 0
+    while turn < slices if slices is not None else spent < voxels:
+        case = int(order[turn % len(references)])
+        reference, axis = references[case], axis_of(case, rng)
+        shape = reference.geometry.shape
         others = tuple(a for a in range(3) if a != axis)
         shows = np.flatnonzero((reference.array > 0).any(axis=others))
-        pool = shows if rng.random() < FOREGROUND_SHARE else np.arange(lengths[case])
-        free = [index for index in pool.tolist() if index not in chosen[case]]
-        chosen[case].append(int(rng.choice(free or list(range(lengths[case])))))
+        pool = shows if rng.random() < FOREGROUND_SHARE else np.arange(shape[axis])
+        boxes = [Box.slice_at(shape, axis, int(index)) for index in pool]
+        free = [box for box in boxes if box not in chosen[case]]
+        box = (free or boxes)[int(rng.integers(len(free or boxes)))]
+        chosen[case].append(box)
+        turn, spent = turn + 1, spent + box.voxel_count
     return chosen
 
 
@@ -218,13 +244,13 @@ def dataset_labels(dataset: Dataset) -> Any:
     return dataset.labels
 
 
-def _slices(cases: list[AnnotatedCase]) -> int:
-    total = 0
+def _slices(cases: list[AnnotatedCase]) -> float:
+    """Annotated voxels, counted in slices across each case's own axis."""
+    total = 0.0
     for case in cases:
-        axis = slice_axis(case.geometry)
-        others = tuple(a for a in range(3) if a != axis)
-        total += int(case.target.looked_at.any(axis=others).sum())
-    return total
+        depth = case.geometry.shape[slice_axis(case.geometry)]
+        total += float(case.target.looked_at.mean()) * depth
+    return round(total, 1)
 
 
 def _essential(plan: Plan) -> dict[str, Any]:
