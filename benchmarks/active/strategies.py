@@ -84,11 +84,11 @@ SUITES = {
         replace(HIPPOCAMPUS, budgets=(13, 26, 56, 107, 214)),
         tuning=True,
     ),
-    "planes": Suite(
+    "slices": Suite(
         "hippocampus",
         ("random_slices", "foreground_random", "entropy_class", "hybrid"),
         (0, 1),
-        replace(HIPPOCAMPUS, budgets=(13, 26, 56, 107, 214), regions="planes"),
+        replace(HIPPOCAMPUS, budgets=(13, 26, 56, 107, 214), regions="slices"),
         tuning=True,
     ),
     "confirm": Suite(

@@ -15,7 +15,7 @@ from voxloop.active.strategies.registry import STRATEGIES
 from voxloop.errors import UsageError
 from voxloop.volume.boxes import Box
 
-SHAPE, SPACING_MM = (12, 9, 6), (1.0, 2.0, 5.0)
+SHAPE, SPACING_MM = (12, 9, 6), (1.4, 1.6, 2.5)
 KINDS = ("slices", "planes", "slice_boxes", "boxes", "volumes")
 
 
@@ -28,8 +28,8 @@ def case_of(kind: str, case_id: str = "c", **taken: frozenset[int]) -> CasePool:
     [
         ("slices", 6, (12, 9, 1)),
         ("planes", 6 + 12 + 9, (12, 9, 1)),
-        ("slice_boxes", 1 * 2 * 6, (12, 4, 1)),
-        ("boxes", 1 * 2 * 3, (12, 4, 2)),
+        ("slice_boxes", 2 * 2 * 6, (6, 4, 1)),
+        ("boxes", 2 * 2 * 2, (6, 4, 3)),
         ("volumes", 1, SHAPE),
     ],
 )
@@ -90,6 +90,16 @@ def test_the_first_planes_take_turns_among_the_axes() -> None:
     for key in ("seed", "strided"):
         queries = STRATEGIES[key].query(context_of(pool, 9))
         assert {q.region.slice_axis for q in queries} == {0, 1, 2}
+
+
+def test_thick_slices_are_read_across_their_own_axis_only() -> None:
+    thick = CasePool("c", SHAPE, (0.8, 0.8, 5.0), 2, cut=Cut("planes"))
+    assert len(thick.lattices) == 1
+    assert thick.region_count == 6
+    long = CasePool("c", SHAPE, (0.8, 2.0, 2.5), 2, cut=Cut("planes"))
+    assert [lattice.counts for lattice in long.lattices] == [(1, 1, 6), (12, 1, 1)]
+    single = CasePool("c", (12, 9, 1), (1.0, 1.0, 1.0), 2, cut=Cut("planes"))
+    assert single.region_count == 1
 
 
 def test_an_unknown_kind_or_a_side_of_nothing_is_refused() -> None:

@@ -13,6 +13,9 @@ __all__ = ["Cut", "CutKind"]
 
 CutKind = Literal["slices", "planes", "slice_boxes", "boxes", "volumes"]
 
+_LONGEST = 2.0
+"""Pixels that are longer than so many times their width show steps instead of outlines."""
+
 Triple = tuple[int, int, int]
 SpacingMm = tuple[float, float, float]
 
@@ -22,7 +25,8 @@ class Cut:
     """What can be asked for in a scan.
 
     Attributes:
-        kind: `slices` across the case's own axis; `planes`, slices across any of the three axes;
+        kind: `slices` across the case's own axis; `planes`, slices across each axis along which
+            they can be read, that is, whose pixels are less than twice as long as wide;
             `slice_boxes`, rectangles within the slices; `boxes` in three dimensions; `volumes`.
         side_mm: about how long the sides of rectangles and boxes are, above zero.
 
@@ -30,7 +34,7 @@ class Cut:
         UsageError: if the kind is unknown or the side is not above zero.
     """
 
-    kind: CutKind = "slices"
+    kind: CutKind = "planes"
     side_mm: float = 40.0
 
     def __post_init__(self) -> None:
@@ -52,13 +56,24 @@ class Cut:
         if self.kind == "volumes":
             return (Lattice.of_sides(shape, shape),)
         if self.kind in {"slices", "planes"}:
-            # of a scan of one slice, planes across it would be lines
-            one_way = self.kind == "slices" or min(shape) == 1
-            axes = (axis,) if one_way else (axis, *(a for a in range(3) if a != axis))
+            others = () if self.kind == "slices" else _readable(shape, spacing_mm, axis)
+            axes = (axis, *others)
             return tuple(Lattice.of_sides(shape, _with(shape, a, 1)) for a in axes)
         i, j, k = (max(1, round(self.side_mm / spacing)) for spacing in spacing_mm)
         sides = _with((i, j, k), axis, 1) if self.kind == "slice_boxes" else (i, j, k)
         return (Lattice.of_sides(shape, sides),)
+
+
+def _readable(shape: Triple, spacing_mm: SpacingMm, axis: int) -> tuple[int, ...]:
+    """Other axes across which slices show something; none in a scan of a single slice."""
+    if min(shape) == 1:
+        return ()
+    found = []
+    for across in (a for a in range(3) if a != axis):
+        pixel = [spacing_mm[a] for a in range(3) if a != across]
+        if max(pixel) < _LONGEST * min(pixel):
+            found.append(across)
+    return tuple(found)
 
 
 def _with(shape: Triple, axis: int, side: int) -> Triple:

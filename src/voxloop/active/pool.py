@@ -20,7 +20,7 @@ from voxloop.volume.lattice import Lattice
 
 __all__ = ["ANNOTATED_SHARE", "Candidate", "CasePool", "Pool", "slice_axis"]
 
-_SLICES = Cut()
+_SLICES = Cut("slices")
 
 ANNOTATED_SHARE = 0.5
 """A region counts as annotated from this share of looked-at voxels on: slices across another
@@ -239,8 +239,12 @@ class Pool:
 
         A third of the planes along three axes is as much to look at as all slices along one.
         """
-        whole = sum(case.region_count / len(case.lattices) for case in self.cases)
-        return min(1.0, self.annotated_count / whole)
+        return min(1.0, self.annotated_count / self.tiling_count)
+
+    @property
+    def tiling_count(self) -> float:
+        """Regions that together show everything once, over all cases."""
+        return sum(case.region_count / len(case.lattices) for case in self.cases)
 
     def region(self, candidate: Candidate) -> Box:
         """The candidate's voxels."""

@@ -94,4 +94,4 @@ def slices_for_share(pool: Pool, share: float) -> int:
     """
     if not 0 < share <= 1:
         raise UsageError(f"a share of the slices lies above 0 and up to 1, found {share}")
-    return max(1, math.floor(share * pool.region_count + _ROUNDING))
+    return max(1, math.floor(share * pool.tiling_count + _ROUNDING))

@@ -72,7 +72,7 @@ class Rules:
     first_steps: int | None = None
     full_steps: int | None = None
     warm_start: bool = True
-    regions: CutKind = "slices"
+    regions: CutKind = "planes"
     side_mm: float = 40.0
     jitter_mm: float = 0.0
     missed: float = 0.0

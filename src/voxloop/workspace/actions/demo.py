@@ -322,5 +322,5 @@ class _Loop:
         slices = self.query_size * (number + 1)
         pool = pool_of(Workspace.open(self._folder(key)))
         return RoundPoint(
-            slices, slices / pool.region_count, found.summary("dice", FOREGROUND_MEAN)
+            slices, slices / pool.tiling_count, found.summary("dice", FOREGROUND_MEAN)
         )

@@ -39,7 +39,7 @@ __all__ = ["DEFAULT_STRATEGY", "SuggestResult", "Wish", "pool_of", "suggest"]
 
 DEFAULT_STRATEGY = "entropy"
 
-_SLICES = Cut()
+_PLANES = Cut()
 _SEED_STRATEGY = "seed"
 _CONTROL_STRATEGY = "foreground_random"
 
@@ -64,7 +64,7 @@ class Wish:
 
     query_size: int = 16
     strategy: str = DEFAULT_STRATEGY
-    cut: Cut = _SLICES
+    cut: Cut = _PLANES
     minutes: float | None = None
     control: float = 0.0
     seed: int = 0
@@ -211,7 +211,7 @@ def _affordable(
     return afforded or queries[:1]  # whoever has time for half a slice is asked for one
 
 
-def pool_of(workspace: Workspace, cut: Cut = _SLICES) -> Pool:
+def pool_of(workspace: Workspace, cut: Cut = _PLANES) -> Pool:
     """The regions of all cases: annotated, asked for, or open.
 
     Raises:
