@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from unittest import mock
 
-from voxloop.plan.plan import Normalisation, Plan
-from voxloop.train.prepare import plan_for
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["narrow_networks", "small_plan"]
+from voxloop.plan.plan import Normalisation, Plan
+from voxloop.plan.preprocess import Prepared
+from voxloop.train.prepare import plan_for
+from voxloop.volume.resample import resample_linear
+from voxloop.volume.volume import LabelArray
+
+__all__ = ["argmax_on_grid", "narrow_networks", "small_plan"]
 
 
 def small_plan(**changes: Any) -> Plan:
@@ -47,3 +53,13 @@ def narrow_networks(*modules: str, width: int = 4) -> Iterator[None]:
         for module in modules:
             stack.enter_context(mock.patch(f"{module}.plan_for", narrow))
         yield
+
+
+def argmax_on_grid(
+    probabilities: Iterable[npt.NDArray[np.float32]], values: tuple[int, ...], prepared: Prepared
+) -> LabelArray:
+    """The plain way to a label map: all classes, background first, on the scan's own grid."""
+    everything = np.stack(
+        [resample_linear(p, prepared.grid, prepared.source) for p in probabilities]
+    )
+    return np.asarray(np.array([0, *values], dtype=np.uint8)[everything.argmax(axis=0)])

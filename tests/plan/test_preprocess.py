@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phantoms import ellipsoid_mask, oblique_geometry
-from plans import small_plan
+from plans import argmax_on_grid, small_plan
 from voxloop.dataset.annotation import Annotation, merge
 from voxloop.errors import DataError
 from voxloop.plan.plan import Normalisation
-from voxloop.plan.preprocess import argmax_on_grid, plan_grid, prepare_image, prepare_target
+from voxloop.plan.preprocess import plan_grid, prepare_image, prepare_target
 from voxloop.volume.geometry import Geometry
 from voxloop.volume.labels import IGNORE, LabelTable
+from voxloop.volume.resample import resample_linear
 from voxloop.volume.volume import LabelArray, LabelMap, Volume
 
 LABELS = LabelTable({1: "body", 4: "core"})
@@ -137,6 +140,19 @@ def test_a_wrong_number_of_channels_is_refused() -> None:
     volume = Volume(np.zeros(geometry.shape, np.float32), geometry)
     with pytest.raises(DataError, match=r"expected 1 channels \(MR\), found 2"):
         prepare_image((volume, volume), small_plan())
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_scan_is_prepared_alike_however_it_lies_in_memory(order: Literal["C", "F"]) -> None:
+    source = oblique_geometry((40, 36, 30), (0.7, 0.8, 1.1), flips=(True, False, True))
+    array = np.random.default_rng(0).integers(-1000, 1000, source.shape).astype(np.int16)
+    ct = Normalisation("fixed", (-200.0, 300.0), 50.0, 100.0)
+    plan = small_plan(normalisation=(ct,), spacing_mm=(1.6, 1.6, 1.6))
+    found = prepare_image((Volume(np.array(array, order=order), source),), plan)
+    plain = ((np.clip(array, -200, 300) - 50) / 100).astype(np.float32)
+    expected = resample_linear(plain, source, found.grid)
+    np.testing.assert_allclose(found.array[0], expected, atol=1e-5)
+    assert array.min() < -900, "the scan itself is left as it is"
 
 
 @pytest.mark.parametrize("empty", [0.0, -1024.0])

@@ -30,7 +30,8 @@ UNITS = (Normalisation("fixed", (-9.0, 9.0)),)
 
 @pytest.fixture(autouse=True)
 def _full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voxloop.model.device.has_fast_bfloat16", lambda _: False)
+    for module in ("model.device", "predict.engines.torch_engine"):
+        monkeypatch.setattr(f"voxloop.{module}.has_fast_bfloat16", lambda _: False)
 
 
 def deep_plan(**changes: Any) -> Plan:

@@ -11,11 +11,13 @@ from torch import Tensor
 
 from phantoms import ellipsoid_mask, oblique_geometry
 from plans import small_plan
+from voxloop.compute.progress import Progress
 from voxloop.errors import DataError, LimitError
 from voxloop.model.checkpoint import Checkpoint
 from voxloop.model.unet import build_network
 from voxloop.plan.plan import Normalisation
 from voxloop.predict import predictor as predictor_module
+from voxloop.predict.options import QUALITIES
 from voxloop.predict.predictor import Predictor
 from voxloop.volume.geometry import Geometry
 from voxloop.volume.volume import Volume
@@ -64,7 +66,7 @@ def test_labels_lie_on_the_scan_they_were_predicted_for(
     assert found.label_map.geometry == geometry
     assert found.label_map.labels.to_json() == {"body": 1, "core": 4}
     np.testing.assert_array_equal(found.label_map.array, expected)
-    assert set(found.seconds) == {"network", "labels"}
+    assert set(found.seconds) == {"prepare", "network", "labels"}
     assert found.peak_bytes > 1 << 20
 
 
@@ -101,8 +103,47 @@ def test_a_scan_that_memory_cannot_hold_is_refused_before_the_work(
     scan = Volume(np.zeros(geometry.shape, np.float32), geometry)
     monkeypatch.setattr("voxloop.compute.memory.available_bytes", lambda: 1000)
     monkeypatch.setattr(predictor_module, "prepare_image", None)
-    with pytest.raises(LimitError, match=r"segmenting a scan of \(9, 8, 5\) voxels needs"):
+    with pytest.raises(LimitError, match=r"scan of \(9, 8, 5\) voxels with 2 labels needs"):
         Predictor(checkpoint).segment((scan,))
+
+
+def test_uncertainty_is_the_entropy_on_the_scans_own_grid(checkpoint: Checkpoint) -> None:
+    geometry = oblique_geometry((34, 30, 12), (0.7, 0.8, 2.6), flips=(True, False, True))
+    scan, _ = _scan(geometry)
+    model = Predictor(checkpoint)
+    found = model.segment((scan,), uncertainty=True)
+    assert found.uncertainty is not None
+    assert found.uncertainty.dtype == np.uint8
+    p = model.probabilities_on_grid((scan,))
+    entropy = -(p * np.log(np.maximum(p, 1e-12))).sum(0) / np.log(3) * 255
+    np.testing.assert_allclose(found.uncertainty, entropy, atol=1.5)
+    plain = model.segment((scan,))
+    assert plain.uncertainty is None
+    np.testing.assert_array_equal(plain.label_map.array, found.label_map.array)
+
+
+def test_several_models_are_asked_together() -> None:
+    plan = small_plan()
+    members = [Checkpoint(plan, build_network(plan, seed).state_dict(), {}) for seed in (0, 1)]
+    geometry = oblique_geometry((20, 18, 9), (1, 1, 2))
+    scan = Volume(np.random.default_rng(0).normal(size=geometry.shape), geometry)
+    model = Predictor(*members)
+    probabilities = model.probabilities_on_grid((scan,))
+    found = model.segment((scan,)).label_map.array
+    assert (np.array([0, 1, 4])[probabilities.argmax(0)] != found).mean() < 1e-3
+
+
+def test_best_looks_more_often_and_in_single_precision(checkpoint: Checkpoint) -> None:
+    geometry = oblique_geometry((22, 18, 13), (1.0, 1.0, 2.0))
+    scan, _ = _scan(geometry)
+    tiles: dict[str, list[Progress]] = {}
+    for quality in QUALITIES:
+        model = Predictor(checkpoint, quality=quality, skip_empty=False)
+        found = model.segment((scan,), tiles.setdefault(quality, []).append)
+        assert found.engine.startswith("torch-")
+    assert found.engine.startswith("torch-fp32")
+    fast, default, best = (len(tiles[quality]) for quality in QUALITIES)
+    assert fast < default < best
 
 
 def test_the_channels_must_be_those_of_the_plan(checkpoint: Checkpoint) -> None:

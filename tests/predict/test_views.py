@@ -37,7 +37,8 @@ each_moving = pytest.mark.parametrize("view", MOVING, ids=lambda view: view.name
 
 @pytest.fixture(autouse=True)
 def _full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voxloop.model.device.has_fast_bfloat16", lambda _: False)
+    for module in ("model.device", "predict.engines.torch_engine"):
+        monkeypatch.setattr(f"voxloop.{module}.has_fast_bfloat16", lambda _: False)
 
 
 class Pointwise(nn.Module):

@@ -120,6 +120,8 @@ _PURPOSES = {
     "train": "train and segment",
     "mesh": "make meshes",
     "report": "have reports",
+    "research": "have tables of a study's results",
+    "infer": "segment faster and export models",
 }
 
 

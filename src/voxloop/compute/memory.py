@@ -20,14 +20,15 @@ def available_bytes() -> int:
     meminfo = Path("/proc/meminfo")
     if not meminfo.exists():
         return _FALLBACK_BYTES
-    for line in meminfo.read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return _FALLBACK_BYTES
+    return _stated(meminfo, "MemAvailable:") or _FALLBACK_BYTES
 
 
 def peak_rss_bytes() -> int:
     """The most memory this process has held so far, in bytes."""
+    status = Path("/proc/self/status")
+    # the system's own record of a process starts with the peak of the one that started it
+    if status.exists() and (stated := _stated(status, "VmHWM:")):
+        return stated
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -45,11 +46,15 @@ def require_bytes(needed: int, what: str, limit: int | None = None) -> None:
     """
     ceiling = available_bytes() if limit is None else limit
     if needed > ceiling:
-        message = (
-            f"{what} needs {format_bytes(needed)} of memory, {format_bytes(ceiling)} may be used; "
+        remedy = (
             "close other programs, crop or downsample the scan, or take a machine with more memory"
+            if limit is None
+            else "allow more, or crop or downsample the scan"
         )
-        raise LimitError(message)
+        raise LimitError(
+            f"{what} needs {format_bytes(needed)} of memory, {format_bytes(ceiling)} may be used; "
+            f"{remedy}"
+        )
 
 
 def format_bytes(count: int) -> str:
@@ -60,3 +65,11 @@ def format_bytes(count: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} TiB"
+
+
+def _stated(path: Path, name: str) -> int | None:
+    """A size that Linux states in one of its tables, in bytes."""
+    for line in path.read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) * 1024
+    return None

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["ConvBlock", "FoldSpace", "SampleNorm", "UnfoldSpace"]
+__all__ = ["ChannelsLast", "ConvBlock", "FoldSpace", "SampleNorm", "UnfoldSpace"]
 
 Triple = tuple[int, int, int]
 
@@ -51,6 +51,14 @@ class ConvBlock(nn.Module):
         return functional.leaky_relu(self.second_norm(self.second(x)), 0.01, inplace=True)
 
 
+class ChannelsLast(nn.Module):
+    """Lay a tensor out with the channels of a voxel side by side; its values stay."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, I, J, K), unchanged but for its strides."""
+        return x.contiguous(memory_format=torch.channels_last_3d)
+
+
 class FoldSpace(nn.Module):
     """Move blocks of neighbouring voxels into channels, losslessly."""
 
@@ -60,11 +68,11 @@ class FoldSpace(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, I, J, K) to (N, C*a*b*c, I/a, J/b, K/c)."""
-        n, c, i, j, k = x.shape
+        c, i, j, k = _lengths(x)
         fi, fj, fk = self.factor
-        x = x.reshape(n, c, i // fi, fi, j // fj, fj, k // fk, fk)
+        x = x.reshape(-1, c, i // fi, fi, j // fj, fj, k // fk, fk)
         x = x.permute(0, 1, 3, 5, 7, 2, 4, 6)
-        return x.reshape(n, c * fi * fj * fk, i // fi, j // fj, k // fk)
+        return x.reshape(-1, c * fi * fj * fk, i // fi, j // fj, k // fk)
 
 
 class UnfoldSpace(nn.Module):
@@ -76,8 +84,14 @@ class UnfoldSpace(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C*a*b*c, I, J, K) to (N, C, I*a, J*b, K*c)."""
-        n, c, i, j, k = x.shape
+        c, i, j, k = _lengths(x)
         fi, fj, fk = self.factor
-        x = x.reshape(n, c // (fi * fj * fk), fi, fj, fk, i, j, k)
+        x = x.reshape(-1, c // (fi * fj * fk), fi, fj, fk, i, j, k)
         x = x.permute(0, 1, 5, 2, 6, 3, 7, 4)
-        return x.reshape(n, c // (fi * fj * fk), i * fi, j * fj, k * fk)
+        return x.reshape(-1, c // (fi * fj * fk), i * fi, j * fj, k * fk)
+
+
+def _lengths(x: Tensor) -> tuple[int, int, int, int]:
+    """Channels and voxels as plain numbers, so that an export holds them as constants."""
+    c, i, j, k = (int(length) for length in x.shape[1:])
+    return c, i, j, k

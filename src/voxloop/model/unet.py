@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from voxloop.model.blocks import ConvBlock, FoldSpace, UnfoldSpace
+from voxloop.model.blocks import ChannelsLast, ConvBlock, FoldSpace, UnfoldSpace
 from voxloop.plan.plan import Plan
 
 __all__ = ["UNet", "build_network"]
@@ -46,6 +46,7 @@ class UNet(nn.Module):
         self.classes = classes
         fold = math.prod(stem)
         self.fold = FoldSpace(stem) if fold > 1 else nn.Identity()
+        self.layout = ChannelsLast()
         self.unfold = UnfoldSpace(stem) if fold > 1 else nn.Identity()
         steps = list(zip(pairwise(widths), strides, strict=True))
         self.encoder = nn.ModuleList(
@@ -78,7 +79,7 @@ class UNet(nn.Module):
         Returns:
             (N, classes, I, J, K), then ever coarser ones, without the deepest level.
         """
-        x = self.fold(x).contiguous(memory_format=torch.channels_last_3d)
+        x = self.layout(self.fold(x))
         skips: list[Tensor] = []
         for block in self.encoder:
             x = block(x)

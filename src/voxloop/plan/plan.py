@@ -14,9 +14,12 @@ from voxloop.compute.atomic import write_json
 from voxloop.errors import DataError, Problem
 from voxloop.volume.labels import LabelTable
 
-__all__ = ["SCHEMA_VERSION", "Normalisation", "Plan", "load_plan", "save_plan"]
+__all__ = ["POSITION_SCALE_MM", "SCHEMA_VERSION", "Normalisation", "Plan", "load_plan", "save_plan"]
 
 SCHEMA_VERSION = 1
+
+POSITION_SCALE_MM = 100.0
+"""Position channels hold the distance from the volume's centre in these units."""
 
 _NEAR = 0.1
 """Spacings that differ by less than about this share show structures at the same size."""

@@ -12,6 +12,7 @@ from voxloop.model.unet import UNet
 from voxloop.plan.plan import Plan
 from voxloop.plan.preprocess import Prepared
 from voxloop.predict.sliding_window import blend_tiles
+from voxloop.predict.tiling import TiledImage
 from voxloop.volume.geometry import Geometry
 from voxloop.volume.resample import resample_linear
 
@@ -45,22 +46,21 @@ def network_features(
     def keep(_block: nn.Module, _inputs: tuple[Tensor, ...], features: Tensor) -> None:
         found.append(features[0])
 
-    def look(tile: Tensor) -> Tensor:
+    def look(tile: Tensor) -> dict[int, Tensor]:
         found.clear()
         batch = tile[None].to(device).contiguous(memory_format=torch.channels_last_3d)
         with autocast(device):
             network(batch)
-        return found[0]
+        return dict(enumerate(found[0].float().cpu()))
 
     cell = cell_shape(plan)
+    tiled = TiledImage(prepared.array, plan, prepared.grid.spacing_mm, cell)
     hook = block.register_forward_hook(keep)
     try:
-        features, before = blend_tiles(
-            look, prepared.array, plan, prepared.grid.spacing_mm, cell=cell, overlap=overlap
-        )
+        features = blend_tiles(look, tiled, overlap=overlap)
     finally:
         hook.remove()
-    cells = _grid_of_cells(prepared.grid, before, cell, features.shape[1:])
+    cells = _grid_of_cells(prepared.grid, tiled.before, cell, features.shape[1:])
     target = coarse_grid(prepared.source, prepared.grid, cell)
     return np.stack([resample_linear(feature, cells, target) for feature in features])
 

@@ -5,21 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from voxloop.compute.memory import peak_rss_bytes, require_bytes
+from voxloop.compute.memory import GIB, peak_rss_bytes, require_bytes
 from voxloop.compute.progress import ProgressSink, silent
 from voxloop.model.checkpoint import Checkpoint
 from voxloop.model.device import best_device
 from voxloop.model.unet import UNet
 from voxloop.plan.plan import Plan
-from voxloop.plan.preprocess import Prepared, argmax_on_grid, plan_grid, prepare_image
+from voxloop.plan.preprocess import Prepared, plan_grid, prepare_image
+from voxloop.predict.body import find_body
+from voxloop.predict.effort import EFFORTS
 from voxloop.predict.embedding import network_features
-from voxloop.predict.sliding_window import class_probabilities
+from voxloop.predict.engines.choose import CheckedEngine, open_engine
+from voxloop.predict.footprint import plan_footprint
+from voxloop.predict.look import FAINT, class_look, engine_logits
+from voxloop.predict.options import QualityWord
+from voxloop.predict.slabs import Look
+from voxloop.predict.sliding_window import blend_tiles, class_probabilities
+from voxloop.predict.streaming import Passage, stream_labels
+from voxloop.predict.tiling import TiledImage
 from voxloop.predict.views import (
-    AS_IT_IS,
     View,
     seen_back,
     seen_through,
@@ -40,13 +50,18 @@ class Prediction:
 
     Attributes:
         label_map: on the case's own grid.
-        seconds: wall time, by stage.
+        seconds: wall time, by stage: `prepare`, `network`, `labels`.
         peak_bytes: the most memory the process has held.
+        uncertainty: (I, J, K), entropy of the probabilities at each voxel, 255 where all classes
+            are equally probable; None if it was not wanted.
+        engine: what ran the network, e.g. `openvino-bf16`.
     """
 
     label_map: LabelMap
     seconds: dict[str, float]
     peak_bytes: int
+    uncertainty: npt.NDArray[np.uint8] | None = None
+    engine: str = ""
 
 
 class Predictor:
@@ -54,19 +69,54 @@ class Predictor:
 
     Args:
         checkpoints: at least one, all of the same plan.
-        mirror: average with mirrored views where the plan allows it; slower, slightly better.
-        overlap: least shared part of neighbouring tiles.
+        quality: how much time is given for accuracy, as `EFFORTS` says.
+        mirror: average with mirrored views where the plan allows it; as the quality says, if not
+            given.
+        overlap: least shared part of neighbouring tiles; as the quality says, if not given.
+        engine: what runs the network, one of `ENGINE_NAMES`.
+        cache: folder for what engines compile; may be deleted at any time.
+        memory_bytes: the most that the process may hold while it segments.
+        skip_empty: whether air around the body goes unseen and is background. Not for structures
+            of less than -700 HU, or of a masked scan's empty value, that lie outside the body.
+
+    Raises:
+        ValueError: if the checkpoints are not of one plan.
+        UsageError: if there is no such engine.
+        MissingExtraError: if it is not installed.
     """
 
     def __init__(
-        self, *checkpoints: Checkpoint, mirror: bool = False, overlap: float = 0.5
+        self,
+        *checkpoints: Checkpoint,
+        quality: QualityWord = "default",
+        mirror: bool | None = None,
+        overlap: float | None = None,
+        engine: str = "torch",
+        cache: Path | None = None,
+        memory_bytes: int = 4 * GIB,
+        skip_empty: bool = True,
     ) -> None:
         self.plan: Plan = checkpoints[0].plan
         if any(c.plan.to_json() != self.plan.to_json() for c in checkpoints):
             raise ValueError("an ensemble needs checkpoints of one plan")
+        effort = EFFORTS[quality]
+        self._mirror = effort.mirror if mirror is None else mirror
+        self._overlap = effort.overlap if overlap is None else overlap
+        self._checkpoints = checkpoints
+        self._wanted = _in_single_precision(engine) if effort.exact else engine
+        self._cache = cache
+        self._memory_bytes, self._skip_empty = memory_bytes, skip_empty
+
+    @cached_property
+    def engines(self) -> tuple[CheckedEngine, ...]:
+        """What runs each model; made when first needed."""
+        return tuple(open_engine(c, self._wanted, self._cache) for c in self._checkpoints)
+
+    @cached_property
+    def _networks(self) -> tuple[UNet, ...]:
+        """The models as they were trained, for what looks inside them."""
         device = best_device()
-        self._networks = [checkpoint.network(device) for checkpoint in checkpoints]
-        self._mirror, self._overlap = mirror, overlap
+        return tuple(checkpoint.network(device) for checkpoint in self._checkpoints)
 
     def probabilities(
         self, channels: tuple[Volume, ...], progress: ProgressSink = silent
@@ -79,13 +129,11 @@ class Predictor:
         """
         self._require_memory(channels)
         prepared = prepare_image(channels, self.plan)
-        total: Float32Array | None = None
-        for network in self._networks:
-            found = self._through(AS_IT_IS, network, prepared, progress)
-            total = found if total is None else total + found
-        if total is None:
-            raise ValueError("a predictor needs at least one checkpoint")
-        return np.asarray(total / len(self._networks), dtype=np.float32), prepared
+        tiled = TiledImage(prepared.array, self.plan, prepared.grid.spacing_mm)
+        blended = blend_tiles(self._look(), tiled, overlap=self._overlap, progress=progress)
+        ends = zip(tiled.before, prepared.grid.shape, strict=True)
+        inside = tuple(slice(b, b + n) for b, n in ends)
+        return np.ascontiguousarray(blended[(slice(None), *inside)]), prepared
 
     def probabilities_on_grid(
         self, channels: tuple[Volume, ...], progress: ProgressSink = silent
@@ -159,20 +207,56 @@ class Predictor:
         prepared = prepare_image(channels, self.plan)
         return network_features(self._networks[0], prepared, self.plan, overlap=self._overlap)
 
-    def segment(self, channels: tuple[Volume, ...], progress: ProgressSink = silent) -> Prediction:
+    def segment(
+        self,
+        channels: tuple[Volume, ...],
+        progress: ProgressSink = silent,
+        *,
+        uncertainty: bool = False,
+    ) -> Prediction:
         """Label map of a case on its own grid.
 
+        The probabilities are never held as a whole: time and memory hardly depend on the number
+        of labels.
+
+        Args:
+            channels: of the case.
+            progress: told about the tiles.
+            uncertainty: whether that is wanted as well.
+
         Raises:
-            DataError, LimitError: as `probabilities`.
+            DataError: if the channels are not those of the plan.
+            LimitError: if the memory limit does not suffice; nothing has been allocated then.
         """
+        held = sum(volume.array.nbytes for volume in channels)
+        source = channels[0].geometry
+        footprint = plan_footprint(
+            source,
+            self.plan,
+            held,
+            self._memory_bytes,
+            engine=self._wanted,
+            uncertainty=uncertainty,
+        )
         start = time.monotonic()
-        probabilities, prepared = self.probabilities(channels, progress)
-        predicted = time.monotonic()
-        table = self.plan.table
-        labels = argmax_on_grid(probabilities, table.values, prepared)
-        label_map = LabelMap(labels, prepared.source, table)
-        seconds = {"network": predicted - start, "labels": time.monotonic() - predicted}
-        return Prediction(label_map, seconds, peak_rss_bytes())
+        prepared = prepare_image(channels, self.plan)
+        body = find_body(channels, self.plan) if self._skip_empty else None
+        ready = time.monotonic()
+        passage = Passage(self._overlap, footprint.axis, footprint.half, body, uncertainty)
+        found = stream_labels(self._look(FAINT), prepared, self.plan, passage, progress)
+        label_map = LabelMap(found.labels, source, self.plan.table)
+        seconds = {
+            "prepare": ready - start,
+            "network": found.network_seconds,
+            "labels": time.monotonic() - ready - found.network_seconds,
+        }
+        name = self.engines[0].name
+        return Prediction(label_map, seconds, peak_rss_bytes(), found.entropy, name)
+
+    def _look(self, faint: float = 0.0) -> Look:
+        axes = self.plan.mirror_axes if self._mirror else ()
+        models = [engine_logits(engine) for engine in self.engines]
+        return class_look(models, mirror_axes=axes, faint=faint)
 
     def _through(
         self, view: View, network: UNet, prepared: Prepared, progress: ProgressSink
@@ -202,3 +286,7 @@ class Predictor:
 
 def _on_source(probabilities: Float32Array, prepared: Prepared) -> Float32Array:
     return np.stack([resample_linear(p, prepared.grid, prepared.source) for p in probabilities])
+
+
+def _in_single_precision(engine: str) -> str:
+    return "torch-fp32" if engine == "auto" else f"{engine.partition('-')[0]}-fp32"

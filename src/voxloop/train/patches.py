@@ -11,8 +11,7 @@ from torch import Tensor
 
 from voxloop.dataset.annotation import Target
 from voxloop.errors import DataError, Problem
-from voxloop.plan.plan import Plan
-from voxloop.predict.sliding_window import POSITION_SCALE_MM
+from voxloop.plan.plan import POSITION_SCALE_MM, Plan
 from voxloop.train.augment import (
     apply_intensity,
     control_positions,

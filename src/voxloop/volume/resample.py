@@ -8,11 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from voxloop.volume.geometry import AFFINE_TOLERANCE_VOX, FloatArray, Geometry
+from voxloop.volume.separable import axis_maps, resample_along_axes, smoothing_sigma
 
 __all__ = ["resample_labels", "resample_linear"]
-
-_ANTI_ALIAS = 0.42
-"""Standard deviation of the smoothing, in new voxels: full width at half maximum of one voxel."""
 
 
 def resample_linear(
@@ -38,6 +36,9 @@ def resample_linear(
     reordered = _reordered(array, to_source, target.shape)
     if reordered is not None:
         return reordered
+    maps = axis_maps(source, target)
+    if maps is not None:
+        return resample_along_axes(array, maps)
     return np.asarray(_resample(_smoothed(array, to_source), to_source, target, labels=False))
 
 
@@ -88,9 +89,8 @@ def _reordered(
 def _smoothed(array: npt.NDArray[np.float32], to_source: FloatArray) -> npt.NDArray[np.float32]:
     from scipy.ndimage import gaussian_filter
 
-    step_vox = np.abs(to_source[:3, :3]).max(axis=1)
-    sigma_vox = np.sqrt(np.maximum(step_vox**2 - 1, 0)) * _ANTI_ALIAS
-    if sigma_vox.max() < 0.1:
+    sigma_vox = smoothing_sigma(to_source[:3, :3])
+    if not sigma_vox.any():
         return array
     return np.asarray(gaussian_filter(array, sigma_vox, mode="nearest"))
 

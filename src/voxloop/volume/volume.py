@@ -50,7 +50,9 @@ class LabelMap:
     def __post_init__(self) -> None:
         _check_shape(self.array, self.geometry)
         allowed = {BACKGROUND, IGNORE, *self.labels.values}
-        counts = np.bincount(self.array.ravel(order="K"), minlength=256)
+        # slab by slab: counting widens every voxel to eight bytes
+        slabs = self.array.transpose(np.argsort(self.array.strides)[::-1])
+        counts = sum(np.bincount(slab.ravel(order="K"), minlength=256) for slab in slabs)
         found = set(np.flatnonzero(counts).tolist())
         if found - allowed:
             raise DataError(

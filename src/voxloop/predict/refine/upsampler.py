@@ -1,0 +1,79 @@
+"""Any block of a scan's grid from what is known on the network's grid, without the rest."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+
+from voxloop.volume.boxes import Box
+from voxloop.volume.geometry import Geometry
+from voxloop.volume.separable import axis_maps
+
+__all__ = ["Upsampler", "blocks"]
+
+Float32Array = npt.NDArray[np.float32]
+Triple = tuple[int, int, int]
+
+_EDGE = 48
+"""Voxels along each axis of a block: its arrays stay in the processor's cache."""
+
+
+def blocks(within: Box) -> tuple[Box, ...]:
+    """Small boxes that together are `within`."""
+    spans = [
+        [(a, min(a + _EDGE, stop)) for a in range(start, stop, _EDGE)]
+        for start, stop in zip(within.start, within.stop, strict=True)
+    ]
+    return tuple(Box((i, j, k), (a, b, c)) for (i, a), (j, b), (k, c) in itertools.product(*spans))
+
+
+class Upsampler:
+    """Brings arrays from the network's grid to blocks of the scan's by linear interpolation.
+
+    The two grids share their axes but for order and direction, so a block takes three products
+    with small matrices, whatever lies outside it.
+
+    Args:
+        coarse: where the arrays lie.
+        fine: where they are wanted; along some axes it may be the coarser one.
+
+    Raises:
+        ValueError: if the grids are turned against one another.
+    """
+
+    def __init__(self, coarse: Geometry, fine: Geometry) -> None:
+        maps = axis_maps(coarse, fine)
+        if maps is None:
+            message = "grids to upsample between must be parallel"
+            raise ValueError(message)
+        self._maps, self._shape = maps, coarse.shape
+
+    def cells(self, box: Box, halo: int = 0) -> Box:
+        """The coarse voxels that the block `box` depends on, and `halo` more on each side."""
+        start, stop = [0, 0, 0], [0, 0, 0]
+        for along, a, b in zip(self._maps, box.start, box.stop, strict=True):
+            start[along.axis] = int(along.support[a:b, 0].min())
+            stop[along.axis] = int(along.support[a:b, 1].max())
+        return Box(_triple(start), _triple(stop)).padded(halo, self._shape)
+
+    def __call__(self, array: npt.NDArray[np.floating], cells: Box, box: Box) -> Float32Array:
+        """The block `box` of the fine grid.
+
+        Args:
+            array: (a, b, c), values of `cells`.
+            cells: of the coarse grid, at least those of `cells(box)`.
+            box: of the fine grid.
+        """
+        block = np.asarray(array, dtype=np.float32).transpose([along.axis for along in self._maps])
+        for along, a, b in zip(self._maps, box.start, box.stop, strict=True):
+            weights = along.weights[a:b, cells.start[along.axis] : cells.stop[along.axis]]
+            # each product takes the first axis and appends it anew: after three they are in order
+            block = np.tensordot(block, weights, axes=(0, 1))
+        return np.ascontiguousarray(block)
+
+
+def _triple(values: list[int]) -> Triple:
+    i, j, k = values
+    return i, j, k
