@@ -110,6 +110,14 @@ class Layout:
         """Label maps of a round's annotated cases, each predicted while it was left out."""
         return self.round_folder(number) / "validation"
 
+    def calibration_file(self, number: int) -> Path:
+        """What a round's model is to be trusted with, learned from models of folds."""
+        return self.round_folder(number) / "calibration.json"
+
+    def postprocessing_file(self, number: int) -> Path:
+        """What is done to a round's predictions, chosen on models of folds."""
+        return self.round_folder(number) / "postprocessing.json"
+
     def fold_folder(self, number: int, fold: int) -> Path:
         """Checkpoint and resume state of the model of one fold."""
         return self.round_folder(number) / "folds" / str(fold)

@@ -14,6 +14,9 @@ from voxloop import __version__
 from voxloop.compute.progress import ProgressSink, silent
 from voxloop.errors import DataError, UsageError
 from voxloop.metrics.table import to_rows
+from voxloop.predict.postprocess import PostProcessing
+from voxloop.predict.quality.calibration import Calibration
+from voxloop.train.calibrate import calibrate
 from voxloop.train.config import TrainConfig
 from voxloop.train.fold_model import Folders
 from voxloop.train.validate import Validation
@@ -128,8 +131,9 @@ def validate(
             layout.validation_folder(number),
             layout.cache / "prepared",
         )
+        cases = annotated_cases(workspace, basis.annotations)
         found = estimate(
-            annotated_cases(workspace, basis.annotations),
+            cases,
             workspace.labels,
             workspace.cases()[0].channel_names,
             _fold_config(basis.config, minutes, steps, seed),
@@ -137,7 +141,8 @@ def validate(
             folds=folds,
             progress=progress,
         )
-        _store(layout, basis, found, actor or workspace.settings.author)
+        learned = calibrate(found, cases, workspace.labels, folders, progress=progress)
+        _store(layout, basis, found, learned, actor or workspace.settings.author)
     newer = len(set(current) - set(basis.annotations))
     return ValidateResult(number, found, newer, layout.validation_file(number), folders.predictions)
 
@@ -158,17 +163,30 @@ def _fold_config(
     return dataclasses.replace(model, steps=steps, minutes=minutes, seed=seed, warm_start=False)
 
 
-def _store(layout: Layout, basis: Basis, found: Validation, actor: str) -> None:
-    path = layout.validation_file(basis.round_number)
-    document = {
+def _store(
+    layout: Layout,
+    basis: Basis,
+    found: Validation,
+    learned: tuple[Calibration, PostProcessing],
+    actor: str,
+) -> None:
+    number = basis.round_number
+    calibration, rules = learned
+    validation = {
         "voxloop": __version__,
         "round": basis.round_number,
         "annotations": list(basis.annotations),
         **found.to_json(),
     }
+    documents = {
+        layout.calibration_file(number): calibration.to_json(),
+        layout.postprocessing_file(number): rules.to_json(),
+        layout.validation_file(number): validation,
+    }
     with contextlib.suppress(DataError):  # absent or damaged: written anew
-        if read_document(path) == document:
+        if all(read_document(path) == document for path, document in documents.items()):
             return  # nothing new: nothing for the audit trail either
     with open_staging(layout) as staging, staging.commit("validate", actor) as commit:
         commit.detail["round"] = basis.round_number
-        commit.replace_json(path, document)
+        for path, document in documents.items():
+            commit.replace_json(path, document)

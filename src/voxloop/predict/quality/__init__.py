@@ -1,0 +1,1 @@
+"""Knowing when a prediction is wrong: what it is expected to reach, and what looks odd about it."""
