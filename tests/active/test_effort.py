@@ -19,7 +19,7 @@ from voxloop.volume.lattice import Lattice
 SHAPE = (90, 70, 6)
 SPACING_MM = (0.8, 1.1, 3.0)
 RADIUS_MM = 22.0
-SLICES = Cut().lattices(SHAPE, SPACING_MM, 2)
+SLICES = Cut("slices").lattices(SHAPE, SPACING_MM, 2)
 WHOLE = (Lattice.of_sides(SHAPE, SHAPE),)
 
 Labels = npt.NDArray[np.uint8]
@@ -115,7 +115,9 @@ def test_the_regions_of_a_tiling_add_up_to_the_whole(seed: int, axis: int) -> No
     spacing_mm = (0.7, 1.3, 2.9)
     shape = (9, 8, 7)
     whole = expected_efforts(members, spacing_mm, (Lattice.of_sides(shape, shape),), axis)[0]
-    slices = expected_efforts(members, spacing_mm, Cut().lattices(shape, spacing_mm, axis), axis)
+    slices = expected_efforts(
+        members, spacing_mm, Cut("slices").lattices(shape, spacing_mm, axis), axis
+    )
     assert slices.sum(axis=0) == pytest.approx(whole, rel=1e-5)
     boxes = Cut("slice_boxes", 4.0).lattices(shape, spacing_mm, axis)
     parts = expected_efforts(members, spacing_mm, boxes, axis).sum(axis=0)
@@ -124,7 +126,7 @@ def test_the_regions_of_a_tiling_add_up_to_the_whole(seed: int, axis: int) -> No
 
 
 def test_slices_across_another_axis_are_read_across_that_axis() -> None:
-    planes = Cut("planes").lattices(SHAPE, SPACING_MM, 2)
+    planes = Cut("planes").lattices(SHAPE, (1.0, 1.0, 1.0), 2)
     rows = known_efforts(rod(), SPACING_MM, planes, 2)
     assert (rows[:, 0] == 1).all()
     sagittal = rows[len(SLICES[0]) + 44]  # through the middle of the rod: two lines along it

@@ -56,12 +56,17 @@ class Cut:
         if self.kind == "volumes":
             return (Lattice.of_sides(shape, shape),)
         if self.kind in {"slices", "planes"}:
-            others = () if self.kind == "slices" else _readable(shape, spacing_mm, axis)
-            axes = (axis, *others)
-            return tuple(Lattice.of_sides(shape, _with(shape, a, 1)) for a in axes)
+            across = self.thin_axes(shape, spacing_mm, axis)
+            return tuple(Lattice.of_sides(shape, _with(shape, a, 1)) for a in across)
         i, j, k = (max(1, round(self.side_mm / spacing)) for spacing in spacing_mm)
         sides = _with((i, j, k), axis, 1) if self.kind == "slice_boxes" else (i, j, k)
         return (Lattice.of_sides(shape, sides),)
+
+    def thin_axes(self, shape: Triple, spacing_mm: SpacingMm, axis: int) -> tuple[int, ...]:
+        """Across which axis the regions of each tiling are slices; none where they are boxes."""
+        if self.kind in {"boxes", "volumes"}:
+            return ()
+        return (axis, *(_readable(shape, spacing_mm, axis) if self.kind == "planes" else ()))
 
 
 def _readable(shape: Triple, spacing_mm: SpacingMm, axis: int) -> tuple[int, ...]:

@@ -1,8 +1,7 @@
-"""The verbs of the loop: `suggest`, `train`, `validate`, `segment`."""
+"""The verbs of the loop: `suggest`, `train`, `validate`."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,14 +16,12 @@ if TYPE_CHECKING:  # numpy, which `voxloop --help` can do without
     from voxloop.workspace.queries import StoredQuery
     from voxloop.workspace.workspace import Workspace
 
-__all__ = ["register", "segment", "suggest", "train", "validate"]
-
-_BAD_DATA = 3
+__all__ = ["register", "suggest", "train", "validate"]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    for command in (suggest, train, validate, segment):
+    for command in (suggest, train, validate):
         app.command()(command)
 
 
@@ -42,10 +39,11 @@ def suggest(
     regions: Annotated[
         str,
         typer.Option(
-            help="What can be asked for: slices, planes (slices along any axis), slice_boxes, "
+            help="What can be asked for: planes (slices along any axis), slices (along the "
+            "scan's own), slice_boxes, "
             "boxes or volumes."
         ),
-    ] = "slices",
+    ] = "planes",
     side_mm: Annotated[float, typer.Option(help="Side of a box, in millimetres.")] = 40.0,
     minutes: Annotated[
         float | None,
@@ -196,43 +194,6 @@ def validate(
             *_if_any(done.newer, "newer deliveries do not count; run `voxloop train` first"),
         ),
         next_step=done.next_step,
-    )
-    return screen.show(result)
-
-
-def segment(
-    scans: Annotated[
-        list[Path], typer.Argument(help="A folder of scans or a data set, or single scans.")
-    ],
-    *,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the label maps; created if need be.")
-    ] = Path("predictions"),
-    model: Annotated[
-        Path | None,
-        typer.Option(help="The model's file.", show_default="the workspace's newest"),
-    ] = None,
-    workspace: WorkspaceOption = HERE,
-    json: JsonOption = False,
-) -> int:
-    """Apply a model to scans: a label map for each, on its own grid."""
-    from voxloop.workspace.actions.segment import segment as action
-    from voxloop.workspace.learning import newest_model
-    from voxloop.workspace.workspace import Workspace
-
-    screen = Screen(json=json)
-    file = newest_model(Workspace.open(workspace)) if model is None else model
-    source = scans[0] if len(scans) == 1 else scans
-    with screen.progress() as progress:
-        done = action(file, source, out, progress)
-    result = Result(
-        summary=f"{counted(len(done.written), 'scan')} segmented in {done.seconds:.1f} s, "
-        f"{len(done.kept)} were done before, {len(done.failed)} failed",
-        document=done.to_json(),
-        wrote=(done.out,) if done.written else (),
-        warnings=tuple(str(problem) for problem in done.failed),
-        next_step=done.next_step,
-        exit_code=_BAD_DATA if done.failed else 0,
     )
     return screen.show(result)
 

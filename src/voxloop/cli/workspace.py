@@ -190,22 +190,37 @@ def collect(
 
 
 def export(
-    folder: Annotated[
-        Path, typer.Argument(help="Where to write the data set; must be absent or empty.")
-    ],
+    folder: Annotated[Path, typer.Argument(help="Where to write; must be absent or empty.")],
     *,
     workspace: WorkspaceOption = HERE,
     layout: Annotated[
         Literal["nnunet", "msd"],
         typer.Option(help="nnU-Net v2 raw data, or the layout of the Decathlon (msd)."),
     ] = "nnunet",
+    format_: Annotated[
+        Literal["onnx", "openvino", "monai-bundle"] | None,
+        typer.Option("--format", help="Write the model instead, for other programs to run."),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="The model's file, with --format.", show_default="the workspace's newest"
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> int:
-    """Write what is annotated as a data set for other tools; the rest leaves as `ignore`."""
+    """Write what is annotated as a data set for other tools, or the model for other programs.
+
+    In a data set, what nobody looked at leaves as `ignore`.
+    """
     from voxloop.workspace.actions.export import export as action
     from voxloop.workspace.workspace import Workspace
 
     screen = Screen(json=json)
+    if format_ is not None:
+        return _export_model(screen, folder, format_, model, workspace)
+    if model is not None:
+        raise UsageError("--model needs --format: onnx, openvino or monai-bundle")
     with screen.progress() as progress:
         done = action(Workspace.open(workspace), folder, layout=layout, progress=progress)
     left_out = ", ".join(done.left_out)
@@ -216,6 +231,30 @@ def export(
         warnings=(f"left out, since not all labels were asked for: {left_out}",)
         if left_out
         else (),
+    )
+    return screen.show(result)
+
+
+def _export_model(
+    screen: Screen,
+    folder: Path,
+    form: Literal["onnx", "openvino", "monai-bundle"],
+    model: Path | None,
+    workspace: Path,
+) -> int:
+    from voxloop.workspace.actions.export_model import export_model as action
+    from voxloop.workspace.learning import newest_model
+    from voxloop.workspace.workspace import Workspace
+
+    name = "model"
+    if model is None:
+        opened = Workspace.open(workspace)
+        model, name = newest_model(opened), opened.name
+    done = action(model, folder, form, name=name)
+    result = Result(
+        summary=f"exported the model of {', '.join(done.labels)} as {form}",
+        document=done.to_json(),
+        wrote=done.files,
     )
     return screen.show(result)
 

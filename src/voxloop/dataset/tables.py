@@ -53,13 +53,17 @@ def label_table_for(
     files = list(paths)
     if given is not None:
         return given, None
+    recorded = {_recorded(path) for path in files}
+    table = recorded.pop() if len(recorded) == 1 else None
+    beside = {path.absolute().parent for path in files}
     for folder in dict.fromkeys(place for path in files for place in path.absolute().parents[:2]):
         if (folder / INDEX).exists():
+            if table is not None and beside == {folder}:
+                break  # predictions in nnU-Net's layout: the index names labels and no scan
             dataset = read_dataset(folder)
             if dataset.labels is not None:
                 return dataset.labels, dataset.ignore_value
-    recorded = {_recorded(path) for path in files}
-    if len(recorded) == 1 and (table := recorded.pop()) is not None:
+    if table is not None:
         return table, None
     values: set[int] = set()
     for path in files:

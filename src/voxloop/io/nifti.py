@@ -69,9 +69,12 @@ def _first_bytes(path: Path, count: int, *, compressed: bool) -> bytes:
     import zlib
 
     with path.open("rb") as handle:
-        is_gzip = handle.read(2) == GZIP_MAGIC
+        start = handle.read(4)
+        is_gzip = start[:2] == GZIP_MAGIC
         handle.seek(0)
         if compressed and not is_gzip:
+            if not _sizes_in(start) & set(_SIZES):
+                raise fault(path, "a gzip file with a NIfTI header", "something else", _RE_EXPORT)
             raise fault(
                 path, "a gzip file", "data that are not compressed", "rename it to end in .nii"
             )
@@ -95,12 +98,16 @@ def _inflated(handle: BinaryIO, count: int) -> bytes:
     return block
 
 
+def _sizes_in(block: bytes) -> set[int]:
+    """What a file's first number says in either byte order."""
+    return {int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")}
+
+
 def _parse(path: Path, block: bytes) -> Any:
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
 
-    sizes = {int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")}
-    size = next(iter(sizes & set(_SIZES)), 0)
+    size = next(iter(_sizes_in(block) & set(_SIZES)), 0)
     magic, position = _SIZES.get(size, (b"?", 0))
     if len(block) < size or block[position : position + 4] != magic:
         raise fault(

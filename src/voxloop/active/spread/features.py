@@ -195,9 +195,8 @@ def _frame(case: CasePool, geometry: Geometry) -> FloatRows:
 
 def _thin_axis(case: CasePool, tiling: int) -> int | None:
     """The axis along which the regions of a tiling are one voxel thick by their kind."""
-    if case.cut.kind in {"boxes", "volumes"}:
-        return None
-    return (case.axis, *(axis for axis in range(3) if axis != case.axis))[tiling]
+    axes = case.cut.thin_axes(case.shape, case.spacing_mm, case.axis)
+    return axes[tiling] if axes else None
 
 
 def _runs_backwards(geometry: Geometry, axis: int) -> bool:

@@ -1,28 +1,30 @@
-"""Apply a model to scans."""
+"""Apply a model to scans, however many: what fails is listed, and the rest is done."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voxloop.compute.atomic import write_json
 from voxloop.compute.progress import Progress, ProgressSink, silent
-from voxloop.dataset.case import Case
-from voxloop.dataset.dataset import Dataset
-from voxloop.dataset.index import CaseCollector
-from voxloop.dataset.layouts import read_dataset
-from voxloop.dataset.load import naming_case, read_case_channels
-from voxloop.errors import DataError, LimitError, Problem
-from voxloop.io.formats import strip_suffix, write_label_map
+from voxloop.errors import Problem, UsageError
 from voxloop.model.checkpoint import load_checkpoint
-from voxloop.predict.predictor import Predictor
+from voxloop.predict.options import InferenceOptions
+from voxloop.report.batch import BatchSummary
+from voxloop.workspace.batch import Batch
+from voxloop.workspace.predictions import RESERVED, LayoutWord, PredictionFolder
+from voxloop.workspace.scans import FoundScans, find_scans
 
 __all__ = ["SegmentResult", "segment"]
+
+_BUG, _BAD_DATA, _LIMIT = 1, 3, 4
+"""Exit codes of a batch in which something failed."""
+
+
+_KEPT_S = 2.0
+"""Cases that are only kept pass quickly; the summary is not written more often for them."""
 
 
 @dataclass(frozen=True)
@@ -31,34 +33,67 @@ class SegmentResult:
 
     Attributes:
         out: folder of the label maps, one `<case>.nii.gz` with a `<case>.json` each.
-        written: ids of the cases that were segmented.
-        kept: ids of cases that this model had segmented before.
-        failed: what was wrong with the others.
-        seconds: wall time of all stages over the cases written.
+        summary: what became of each case.
+        wrote: files of the summary, the page first where there is one.
+        seconds: wall time of all stages over the cases done now.
     """
 
     out: Path
-    written: tuple[str, ...]
-    kept: tuple[str, ...]
-    failed: tuple[Problem, ...]
+    summary: BatchSummary
+    wrote: tuple[Path, ...]
     seconds: float
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Ids of the cases that were segmented."""
+        return self._ids("done")
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Ids of cases that this model had segmented before."""
+        return self._ids("kept")
+
+    @property
+    def failed(self) -> tuple[Problem, ...]:
+        """What was wrong with the others."""
+        return tuple(problem for case in self.summary.cases for problem in case.problems)
+
+    @property
+    def exit_code(self) -> int:
+        """0; 3 if scans failed; 4 if the only one does not fit into memory; 1 for a bug of ours."""
+        causes = [case.cause for case in self.summary.cases if case.state == "failed"]
+        if "bug" in causes:
+            return _BUG
+        tried = [case for case in self.summary.cases if case.state != "earlier"]
+        if causes == ["limit"] and len(tried) == 1:
+            return _LIMIT
+        return _BAD_DATA if causes else 0
 
     @property
     def next_step(self) -> str:
         """What to do now, in words."""
         if self.failed:
             return "correct the scans named above and run the same command again"
-        return f"look at the label maps, then `voxloop mesh {self.out}` for surfaces"
+        page = next((path for path in self.wrote if path.suffix == ".html"), self.out)
+        return f"look at {page}, then `voxloop mesh {self.out}` for surfaces"
 
     def to_json(self) -> dict[str, Any]:
-        """The result as a document."""
+        """The result as a document: that of `summary.json`, and what this run did."""
         return {
+            **self.summary.to_json(),
             "out": str(self.out),
             "written": list(self.written),
             "kept": list(self.kept),
-            "failed": [asdict(problem) for problem in self.failed],
+            "failed": [
+                {"case": case.id, "cause": case.cause, "problems": list(map(str, case.problems))}
+                for case in self.summary.cases
+                if case.state == "failed"
+            ],
             "seconds": round(self.seconds, 2),
         }
+
+    def _ids(self, state: str) -> tuple[str, ...]:
+        return tuple(case.id for case in self.summary.cases if case.state == state)
 
 
 def segment(
@@ -66,81 +101,67 @@ def segment(
     scans: Path | Sequence[Path],
     out: Path,
     progress: ProgressSink = silent,
+    *,
+    options: InferenceOptions | None = None,
+    layout: LayoutWord = "plain",
+    overwrite: bool = False,
 ) -> SegmentResult:
-    """Write a label map for every scan, on the scan's own grid.
+    """Write a label map for every scan, on the scan's own grid, and a summary of all.
 
-    A bad scan does not keep the others from being done. What the same model has segmented from
-    the same file is kept, so an interrupted run continues.
+    A scan that fails does not keep the others from being done. What the same model has segmented
+    from the same file in the same way is kept, so a run that was stopped continues, whatever
+    stopped it. The summary is written anew after every case. A model that was validated has its
+    label maps cleaned by the rules chosen then, and their quality predicted.
 
     Args:
         model: file of a checkpoint.
-        scans: a data-set folder (its label maps are not looked at), or files of one channel.
+        scans: folders (data sets, whose label maps are not looked at, or plain ones) and files.
         out: folder for the label maps; created if need be.
         progress: told about each case and tile.
+        options: quality, engine, memory, uncertainty, estimates.
+        layout: of the folder.
+        overwrite: also segment again what would be kept, and replace label maps of others.
 
     Raises:
         DataError: if the model is bad, or no scan is found.
+        UsageError: if the label maps would replace the scans.
         StorageError: if the disk refuses; what was written stays.
     """
+    options = options or InferenceOptions()
     checkpoint = load_checkpoint(model)
-    predictor = Predictor(checkpoint)
-    identity = {"model": checkpoint.sha256}
-    cases = _cases(scans)
-    written: list[str] = []
-    kept: list[str] = []
-    failed: list[Problem] = []
-    seconds = 0.0
-    for number, case in enumerate(cases, start=1):
-        progress(Progress("cases", number - 1, len(cases), case.id))
-        try:
-            source = identity | {"scans": [_file_hash(path) for path in case.channels]}
-            if _is_done(out, case, source):
-                kept.append(case.id)
-                continue
-            channels = read_case_channels(case)
-            with naming_case(case):
-                prediction = predictor.segment(channels, progress)
-        except DataError as error:
-            failed += error.problems
-            continue
-        except LimitError as error:
-            failed.append(
-                Problem(case.where(), "a scan that fits into memory", str(error), "crop the scan")
-            )
-            continue
-        write_label_map(out / f"{case.id}.nii.gz", prediction.label_map)
-        took = {stage: round(value, 3) for stage, value in prediction.seconds.items()}
-        labels = checkpoint.plan.table.to_json()
-        write_json(out / f"{case.id}.json", {**source, "labels": labels, "seconds": took})
-        written.append(case.id)
-        seconds += sum(prediction.seconds.values())
-    progress(Progress("cases", len(cases), len(cases)))
-    return SegmentResult(out, tuple(written), tuple(kept), tuple(failed), seconds)
+    folder = PredictionFolder(out, layout, checkpoint.plan.table)
+    sources = [scans] if isinstance(scans, Path) else list(scans)
+    found = find_scans(sources, len(checkpoint.plan.channel_names), RESERVED)
+    _require_other_folder(found, out)
+    batch = Batch(checkpoint, model, folder, options, found)
+    folder.prepare(checkpoint.plan.channel_names, model.stem)
+    wrote = batch.write_summary()  # a disk that refuses does so before anything is computed
+    written_s = time.monotonic()
+    for number, case in enumerate(found.cases):
+        progress(Progress("cases", number, len(found.cases), case.id))
+        outcome = batch.do(case, progress, overwrite=overwrite)
+        if outcome.state != "kept" or time.monotonic() > written_s + _KEPT_S:
+            batch.write_summary()
+            written_s = time.monotonic()
+    wrote = batch.write_summary()
+    progress(Progress("cases", len(found.cases), len(found.cases)))
+    summary = batch.summary()
+    done = (case for case in summary.cases if case.state == "done")
+    return SegmentResult(out, summary, wrote, sum(sum(case.seconds.values()) for case in done))
 
 
-def _cases(scans: Path | Sequence[Path]) -> tuple[Case, ...]:
-    if isinstance(scans, Path) and scans.is_dir():
-        return read_dataset(scans).cases
-    collector = CaseCollector.empty()
-    for path in [scans] if isinstance(scans, Path) else scans:
-        collector.add(strip_suffix(path.name), (path,), None)
-    return Dataset(collector.finish(), None, ("image",), "files").cases
+def _require_other_folder(found: FoundScans, out: Path) -> None:
+    folder = out.resolve()
+    for case in found.cases:
+        target = out / f"{case.id}.nii.gz"
+        for path in case.channels:
+            if path.parent.resolve() == folder or _are_one(path, target):
+                message = f"the label maps cannot lie among the scans in {out}: choose another"
+                raise UsageError(message)
 
 
-def _is_done(out: Path, case: Case, source: dict[str, Any]) -> bool:
-    if not (out / f"{case.id}.nii.gz").exists():
-        return False
-    with contextlib.suppress(OSError, ValueError):
-        record = json.loads((out / f"{case.id}.json").read_text())
-        return bool({key: record.get(key) for key in source} == source)
-    return False
-
-
-def _file_hash(path: Path) -> str:
+def _are_one(path: Path, other: Path) -> bool:
     try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(
-            Problem(str(path), "a readable file", str(error.strerror), "check the path")
-        ) from error
+        return path.samefile(other)
+    except OSError:  # one is absent, or cannot even be looked up
+        return False
