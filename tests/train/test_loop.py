@@ -82,7 +82,9 @@ def test_a_finished_training_is_not_repeated_but_another_one_is(tmp_path: Path) 
     plan, cases = small_plan(), _cases()
     first = load_checkpoint(train(plan, cases, CONFIG, tmp_path).path).sha256
     often_saved = dataclasses.replace(CONFIG, save_seconds=9.0)
+    (tmp_path / "resume-a.safetensors").touch()  # as if killed right after the model was written
     assert train(plan, cases, often_saved, tmp_path).steps == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
     other = dataclasses.replace(CONFIG, seed=1)
     assert train(plan, cases, other, tmp_path).steps == 12
     assert load_checkpoint(tmp_path / "model.safetensors").sha256 != first

@@ -112,9 +112,10 @@ def train(
     hashes = {case.id: _case_hash(case) for case in cases}
     identity = _identity(plan, hashes, config, start)
     path = folder / MODEL_FILE
-    if (done := _finished(path, identity)) is not None:
-        return _result(path, done, [], 0, started)
     remove_leftovers(folder)
+    if (done := _finished(path, identity)) is not None:
+        _forget_states(folder)  # killed after the model was written, it could not do so itself
+        return _result(path, done, [], 0, started)
     scratch = functools.cache(lambda: fresh_state(plan, config, device))
     steps = decide_steps(
         config,
@@ -150,9 +151,13 @@ def train(
         "torch": torch.__version__,
     }
     save_checkpoint(path, Checkpoint(plan, state.average, provenance))
+    _forget_states(folder)
+    return _result(path, provenance, state.losses, state.step - before, started)
+
+
+def _forget_states(folder: Path) -> None:
     for left in folder.glob("resume-*.safetensors"):
         left.unlink()
-    return _result(path, provenance, state.losses, state.step - before, started)
 
 
 def _result(
