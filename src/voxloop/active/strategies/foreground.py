@@ -14,7 +14,7 @@ from voxloop.active.pool import CasePool
 from voxloop.active.query import Query
 from voxloop.active.strategies.context import SelectionContext
 
-__all__ = ["ForegroundRandom", "draw_by_label", "labels_seen", "outline_seen"]
+__all__ = ["ForegroundRandom", "draw_by_label", "labels_seen"]
 
 WeightArray = npt.NDArray[Any]
 """(labels, n): how likely each open region is drawn for each label; 0 for never."""
@@ -82,22 +82,26 @@ class ForegroundRandom:
 
 def labels_seen(case: CasePool, members: Members) -> WeightArray:
     """Which label (rows) is predicted anywhere in which open region (columns), as 0 and 1."""
-    return _weights(case, members)[0]
-
-
-def outline_seen(case: CasePool, members: Members) -> WeightArray:
-    """How many voxels on the outline of each label (rows) lie in each open region (columns)."""
-    return _weights(case, members)[1]
+    return (_in_regions(case, _masks(members)) > 0).astype(np.float64)
 
 
 def _weights(case: CasePool, members: Members) -> tuple[WeightArray, WeightArray]:
+    """What `labels_seen` says, and how many voxels on the outline of each label lie there."""
     from scipy.ndimage import binary_erosion
 
-    (_, _, predicted), regions = highest_two(members), list(case.open_regions)
-    masks = [predicted == label for label in range(1, members.shape[1])]
-    seen = np.stack([case.sums(mask) > 0 for mask in masks])
-    outline = np.stack([case.sums(mask & ~binary_erosion(mask)) for mask in masks])
-    return seen[:, regions].astype(np.float64), outline[:, regions]
+    masks = _masks(members)
+    outlines = [mask & ~binary_erosion(mask) for mask in masks]
+    seen = _in_regions(case, masks) > 0
+    return seen.astype(np.float64), _in_regions(case, outlines)
+
+
+def _masks(members: Members) -> list[npt.NDArray[np.bool_]]:
+    _, _, predicted = highest_two(members)
+    return [predicted == label for label in range(1, members.shape[1])]
+
+
+def _in_regions(case: CasePool, masks: list[npt.NDArray[np.bool_]]) -> WeightArray:
+    return np.stack([case.sums(mask) for mask in masks])[:, list(case.open_regions)]
 
 
 def draw_by_label(weights: WeightArray, count: int, rng: np.random.Generator) -> dict[int, int]:
