@@ -61,10 +61,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         scan = work / "scan.nii.gz"
-        write_volume(scan, _scan(arguments.data, (i, j, k)))
+        write_volume(scan, ct_scan(arguments.data, (i, j, k)))
         cells = []
         for labels in arguments.labels if arguments.model is None else [None]:
-            model = _model(work, labels, scan, arguments.model, undecided=arguments.undecided)
+            model = ct_model(work, labels, scan, arguments.model, undecided=arguments.undecided)
             for quality in arguments.quality:
                 cell = {"scan": str(scan), "model": str(model), "labels": labels}
                 cell |= {"quality": quality, "engine": arguments.engine}
@@ -171,7 +171,7 @@ def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {**runs[0], "seconds": seconds, "peak_gib": peak, "rounds": len(runs)}
 
 
-def _scan(data: Path, shape: tuple[int, int, int]) -> Volume:
+def ct_scan(data: Path, shape: tuple[int, int, int]) -> Volume:
     """The shared CT at the wanted number of voxels; whole Hounsfield units."""
     import SimpleITK as sitk
 
@@ -191,9 +191,10 @@ def _scan(data: Path, shape: tuple[int, int, int]) -> Volume:
     return Volume(np.asfortranarray(values), target)
 
 
-def _model(
+def ct_model(
     work: Path, labels: int | None, scan: Path, given: Path | None, *, undecided: bool = False
 ) -> Path:
+    """The file of a model for such scans: the one given, or one of random weights."""
     if given is not None:
         return given
     path = work / f"model-{labels}.safetensors"
