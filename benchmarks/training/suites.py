@@ -51,6 +51,10 @@ SUITES: dict[str, list[Cell]] = {
         for seed in SEEDS
         for share in (0.01, 0.025, 0.005, 0.05, 0.1)
     ],
+    "longer": [
+        Cell("hippocampus", slice_share=share, axes="any", steps=3 * STEPS, seed=0)
+        for share in (0.025, 0.01)
+    ],
     "mixed": [
         Cell("hippocampus", cases=64, label_sets=sets, steps=1200, seed=seed)
         for seed in SEEDS
