@@ -18,6 +18,7 @@ from plans import small_plan
 from voxloop.model.checkpoint import Checkpoint
 from voxloop.model.unet import build_network
 from voxloop.plan.plan import Normalisation
+from voxloop.predict.options import QualityWord
 from voxloop.predict.predictor import Predictor
 from voxloop.predict.refine.locate import cropped, likely_foreground, structure_box
 from voxloop.predict.refine.two_stage import TwoStagePredictor
@@ -46,13 +47,19 @@ class _Pointwise(torch.nn.Module):
 def predictor(monkeypatch: pytest.MonkeyPatch) -> Maker:
     """Makes a predictor of a spacing, and lets its network be seen."""
 
-    def make(spacing_mm: Spacing, network: torch.nn.Module | None = None, **plan: Any) -> Predictor:
+    def make(
+        spacing_mm: Spacing,
+        network: torch.nn.Module | None = None,
+        quality: QualityWord = "default",
+        **plan: Any,
+    ) -> Predictor:
         own = network or _Pointwise()
         monkeypatch.setattr(Checkpoint, "network", lambda _self, _device: own)
         made = small_plan(
             normalisation=(UNITS,), spacing_mm=spacing_mm, patch_shape=(16, 16, 16), **plan
         )
-        predictor = Predictor(Checkpoint(made, build_network(made).state_dict(), {}))
+        checkpoint = Checkpoint(made, build_network(made).state_dict(), {})
+        predictor = Predictor(checkpoint, quality=quality)
         assert len(predictor.engines) == 1  # made here, while the network is the one wanted
         return predictor
 
@@ -80,9 +87,9 @@ def test_the_fine_model_draws_what_the_coarse_one_found(
     found = TwoStagePredictor(coarse, fine, margin_mm=3).segment((scan,), uncertainty=True)
     assert found.label_map.geometry == geometry
     np.testing.assert_array_equal(found.label_map.array, expected)
-    alone = coarse.segment((scan,)).label_map.array
+    alone = predictor((2.4, 2.4, 2.4), quality="fast").segment((scan,)).label_map.array
     assert (alone[expected == 1] != 1).mean() > 0.3
-    assert set(found.seconds) == {"locate", "network", "labels"}
+    assert set(found.seconds) == {"prepare", "network", "labels", "locate", "blend"}
     in_box = network.seen
     in_all = fine.segment((scan,), uncertainty=True).uncertainty
     assert in_box < (network.seen - in_box) / 2

@@ -105,12 +105,21 @@ def train(
         bool,
         typer.Option("--from-scratch", help="Do not begin with the weights of an earlier round."),
     ] = False,
+    detail: Annotated[
+        bool,
+        typer.Option(
+            "--detail",
+            help="Also learn, for as long again, to draw at the scans' own resolution what the "
+            "model finds; for thin structures in large scans.",
+        ),
+    ] = False,
     author: AuthorOption = "",
     json: JsonOption = False,
 ) -> int:
     """Learn from everything annotated so far; resumes after an interruption."""
     from voxloop.train.config import TrainConfig
     from voxloop.workspace.actions.train import train as action
+    from voxloop.workspace.actions.train_detail import train_detail
     from voxloop.workspace.workspace import Workspace
 
     screen = Screen(json=json)
@@ -118,6 +127,7 @@ def train(
     opened = Workspace.open(workspace)
     with screen.progress() as progress:
         done = action(opened, config, actor=author, progress=progress)
+        closer = train_detail(opened, config, progress=progress) if detail else None
     training = done.training
     warnings = (
         *_if_any(len(done.skipped_queries), "open queries were given up unanswered"),
@@ -130,9 +140,10 @@ def train(
     )
     result = Result(
         summary=f"round {done.round_number}: learned from {counted(done.cases, 'case')} in "
-        f"{counted(training.steps, 'step')} and {training.seconds:.0f} s; {training.outlook}",
-        document=done.to_json(),
-        wrote=(done.model,),
+        f"{counted(training.steps, 'step')} and {training.seconds:.0f} s; {training.outlook}"
+        + ("" if closer is None else f"; {closer.words}"),
+        document=done.to_json() | ({} if closer is None else {"detail": closer.to_json()}),
+        wrote=(done.model, *(() if closer is None else (closer.model,))),
         warnings=warnings,
         next_step=done.next_step,
     )

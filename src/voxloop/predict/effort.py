@@ -18,17 +18,19 @@ class Effort:
     Attributes:
         overlap: least shared part of neighbouring tiles.
         mirror: whether each tile is also looked at in the mirror, where the plan allows it.
-        exact: whether the network runs in single precision.
+        exact: whether the network runs in single precision, unless its engine was named.
+        refine: whether a scan finer than the network's grid is heard for its detail.
     """
 
     overlap: float
     mirror: bool = False
     exact: bool = False
+    refine: bool = True
 
 
 EFFORTS: Mapping[QualityWord, Effort] = MappingProxyType(
     {
-        "fast": Effort(overlap=0.25),
+        "fast": Effort(overlap=0.25, refine=False),
         "default": Effort(overlap=0.5),
         "best": Effort(overlap=0.625, mirror=True, exact=True),
     }

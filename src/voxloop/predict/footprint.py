@@ -10,6 +10,7 @@ import numpy as np
 from voxloop.compute.memory import require_bytes
 from voxloop.plan.plan import Plan
 from voxloop.plan.preprocess import plan_grid
+from voxloop.predict.keeping import kept_bytes
 from voxloop.volume.geometry import Geometry
 from voxloop.volume.separable import axis_maps
 
@@ -41,11 +42,13 @@ class Footprint:
         axis: of the network's grid, across which finished planes come out.
         half: whether tiles are blended in half precision.
         bytes: what the process will hold at its peak.
+        keep: whether all probabilities on the network's grid are kept.
     """
 
     axis: int
     half: bool
     bytes: int
+    keep: bool = False
 
 
 def plan_footprint(
@@ -56,8 +59,11 @@ def plan_footprint(
     *,
     engine: str = "torch",
     uncertainty: bool = False,
+    keep: bool = False,
 ) -> Footprint:
     """The way through a scan that holds least; in full precision if the limit allows it.
+
+    What is only welcome is given up in order: full precision first, then keeping probabilities.
 
     Args:
         source: the scan's grid.
@@ -66,6 +72,7 @@ def plan_footprint(
         limit: the most that the process may hold.
         engine: what runs the network.
         uncertainty: whether the entropy is wanted as well.
+        keep: whether all probabilities would be welcome, on the network's grid.
 
     Raises:
         LimitError: if the limit, or the memory that is free now, does not suffice; says what
@@ -74,16 +81,22 @@ def plan_footprint(
     held = channel_bytes + _PROGRAM_BYTES
     held += 0 if engine.startswith("torch") else _COMPILER_BYTES
 
-    def least(*, half: bool) -> Footprint:
+    kept = kept_bytes(len(plan.labels) + 1, plan_grid(source, plan).voxel_count)
+
+    def least(*, half: bool, keep: bool) -> Footprint:
         needs = [
             inference_bytes(source, plan, axis, half=half, uncertainty=uncertainty)
             for axis in range(3)
         ]
-        return Footprint(needs.index(min(needs)), half, min(needs) + held)
+        needed = min(needs) + held + (kept if keep else 0)
+        return Footprint(needs.index(min(needs)), half, needed, keep)
 
-    taken = least(half=False)
-    if taken.bytes > limit:
-        taken = least(half=True)
+    wishes = (True, False) if keep else (False,)
+    ways = [(half, wish) for wish in wishes for half in (False, True)]
+    for half, wish in ways:
+        taken = least(half=half, keep=wish)
+        if taken.bytes <= limit:
+            break
     labels = f"{len(plan.labels)} label{'s' if len(plan.labels) > 1 else ''}"
     what = f"segmenting a scan of {source.shape} voxels with {labels}"
     require_bytes(taken.bytes, what, limit)

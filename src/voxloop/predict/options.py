@@ -27,8 +27,7 @@ class InferenceOptions:
         engine: what runs the network, one of `ENGINE_NAMES`.
         memory_bytes: the most that may be held; what needs more is refused beforehand.
         uncertainty: whether a map of it is wanted as well.
-        estimate: whether the quality of each result is predicted where a model is calibrated; the
-            network looks at the scan once more for that.
+        estimate: whether the quality of each result is predicted where a model is calibrated.
         cache: folder for what engines compile; may be deleted at any time.
 
     Raises:

@@ -22,12 +22,15 @@ from voxloop.predict.body import find_body
 from voxloop.predict.effort import EFFORTS
 from voxloop.predict.embedding import network_features
 from voxloop.predict.engines.choose import CheckedEngine, open_engine
-from voxloop.predict.footprint import plan_footprint
+from voxloop.predict.footprint import Footprint, plan_footprint
+from voxloop.predict.keeping import Keeper, Seen
+from voxloop.predict.labelling import Labeller
 from voxloop.predict.look import FAINT, class_look, engine_logits
 from voxloop.predict.options import QualityWord
+from voxloop.predict.refine.detail import needs_refinement, refine_seen
 from voxloop.predict.slabs import Look
 from voxloop.predict.sliding_window import blend_tiles, class_probabilities
-from voxloop.predict.streaming import Passage, stream_labels
+from voxloop.predict.streaming import Passage, stream
 from voxloop.predict.tiling import TiledImage
 from voxloop.predict.views import (
     View,
@@ -43,6 +46,8 @@ __all__ = ["Prediction", "Predictor"]
 
 Float32Array = npt.NDArray[np.float32]
 
+_COARSE = "too little memory to follow the scan's own detail; outlines have the model's resolution"
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -55,6 +60,9 @@ class Prediction:
         uncertainty: (I, J, K), entropy of the probabilities at each voxel, 255 where all classes
             are equally probable; None if it was not wanted.
         engine: what ran the network, e.g. `openvino-bf16`.
+        seen: the probabilities that the label map was made of; None if they were not wanted, or
+            the memory limit did not suffice for them.
+        remark: what could not be done as well as it is meant to be; empty if all was.
     """
 
     label_map: LabelMap
@@ -62,6 +70,8 @@ class Prediction:
     peak_bytes: int
     uncertainty: npt.NDArray[np.uint8] | None = None
     engine: str = ""
+    seen: Seen | None = None
+    remark: str = ""
 
 
 class Predictor:
@@ -104,6 +114,7 @@ class Predictor:
         self._overlap = effort.overlap if overlap is None else overlap
         self._checkpoints = checkpoints
         self._wanted = _in_single_precision(engine) if effort.exact else engine
+        self._refine = effort.refine
         self._cache = cache
         self._memory_bytes, self._skip_empty = memory_bytes, skip_empty
 
@@ -213,45 +224,74 @@ class Predictor:
         progress: ProgressSink = silent,
         *,
         uncertainty: bool = False,
+        keep: bool = False,
     ) -> Prediction:
         """Label map of a case on its own grid.
 
-        The probabilities are never held as a whole: time and memory hardly depend on the number
-        of labels.
+        The probabilities are never held at the scan's resolution: time and memory hardly depend
+        on the number of labels. A scan clearly finer than the network's grid is refined by its own
+        detail (`refine_seen`), for which they are kept on that grid.
 
         Args:
             channels: of the case.
             progress: told about the tiles.
             uncertainty: whether that is wanted as well.
+            keep: whether the probabilities on the network's grid would be welcome.
 
         Raises:
             DataError: if the channels are not those of the plan.
             LimitError: if the memory limit does not suffice; nothing has been allocated then.
         """
-        held = sum(volume.array.nbytes for volume in channels)
         source = channels[0].geometry
-        footprint = plan_footprint(
-            source,
-            self.plan,
-            held,
-            self._memory_bytes,
-            engine=self._wanted,
-            uncertainty=uncertainty,
-        )
+        spacing_mm = plan_grid(source, self.plan).spacing_mm
+        refine = self._refine and needs_refinement(spacing_mm, source.canonical().spacing_mm)
+        footprint = self._footprint(channels, uncertainty=uncertainty, keep=keep or refine)
         start = time.monotonic()
         prepared = prepare_image(channels, self.plan)
         body = find_body(channels, self.plan) if self._skip_empty else None
         ready = time.monotonic()
-        passage = Passage(self._overlap, footprint.axis, footprint.half, body, uncertainty)
-        found = stream_labels(self._look(FAINT), prepared, self.plan, passage, progress)
-        label_map = LabelMap(found.labels, source, self.plan.table)
+        table, axis = self.plan.table, footprint.axis
+        refined = refine and footprint.keep
+        keeper = Keeper(prepared, len(table) + 1, axis) if footprint.keep else None
+        labeller = None
+        if uncertainty or not refined:
+            labeller = Labeller(prepared, table.values, axis, uncertainty=uncertainty)
+        passage = Passage(self._overlap, axis, footprint.half, body)
+        receivers = [receiver for receiver in (labeller, keeper) if receiver is not None]
+        spent = stream(
+            self._look(FAINT), prepared, self.plan, passage, receivers, progress=progress
+        )
+        if labeller is not None and not refined:
+            labels = labeller.labels
+        elif keeper is not None:
+            labels = refine_seen(channels, keeper.seen, self.plan, progress)
         seconds = {
             "prepare": ready - start,
-            "network": found.network_seconds,
-            "labels": time.monotonic() - ready - found.network_seconds,
+            "network": spent,
+            "labels": time.monotonic() - ready - spent,
         }
-        name = self.engines[0].name
-        return Prediction(label_map, seconds, peak_rss_bytes(), found.entropy, name)
+        return Prediction(
+            LabelMap(labels, source, table),
+            seconds,
+            peak_rss_bytes(),
+            uncertainty=None if labeller is None else labeller.entropy,
+            engine=self.engines[0].name,
+            seen=keeper.seen if keeper is not None and keep else None,
+            remark=_COARSE if refine and not refined else "",
+        )
+
+    def _footprint(
+        self, channels: tuple[Volume, ...], *, uncertainty: bool, keep: bool
+    ) -> Footprint:
+        return plan_footprint(
+            channels[0].geometry,
+            self.plan,
+            sum(volume.array.nbytes for volume in channels),
+            self._memory_bytes,
+            engine=self._wanted,
+            uncertainty=uncertainty,
+            keep=keep,
+        )
 
     def _look(self, faint: float = 0.0) -> Look:
         axes = self.plan.mirror_axes if self._mirror else ()
@@ -289,4 +329,8 @@ def _on_source(probabilities: Float32Array, prepared: Prepared) -> Float32Array:
 
 
 def _in_single_precision(engine: str) -> str:
-    return "torch-fp32" if engine == "auto" else f"{engine.partition('-')[0]}-fp32"
+    """An engine in fp32, unless its precision was asked for by name."""
+    program, _, precision = engine.partition("-")
+    if precision:
+        return engine
+    return "torch-fp32" if program == "auto" else f"{program}-fp32"

@@ -1,21 +1,35 @@
-"""From a prepared scan to its labels: tiles, slabs and voxels follow each other at once."""
+"""Through a prepared scan tile by tile; what is final is handed on at once and forgotten."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from voxloop.compute.progress import ProgressSink, silent
 from voxloop.plan.plan import Plan
 from voxloop.plan.preprocess import Prepared
 from voxloop.predict.body import Body
-from voxloop.predict.labelling import Labeller
 from voxloop.predict.slabs import Look, Slab, Walk, blend_slabs
 from voxloop.predict.tiling import TiledImage
 from voxloop.volume.boxes import Box
-from voxloop.volume.volume import LabelArray
 
-__all__ = ["Passage", "Streamed", "stream_labels"]
+__all__ = ["Passage", "Receiver", "stream"]
+
+
+class Receiver(Protocol):
+    """Takes what models say of a scan, some planes of the network's grid at a time."""
+
+    @property
+    def lead(self) -> int:
+        """Planes that it must be shown again with the next."""
+
+    def add(self, planes: Mapping[int, npt.NDArray[np.floating]], first: int, stop: int) -> None:
+        """Take the planes `first` to `stop`, (a, b, c) by class; what is not there is zero."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,61 +41,46 @@ class Passage:
         axis: of the network's grid, across which slabs follow each other.
         half: whether tiles are blended in half precision.
         body: where to look; everywhere if not given. Elsewhere is background.
-        uncertainty: whether the entropy is wanted as well.
     """
 
     overlap: float
     axis: int = 0
     half: bool = False
     body: Body | None = None
-    uncertainty: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class Streamed:
-    """Labels of a scan.
-
-    Attributes:
-        labels: on its own grid.
-        entropy: of the probabilities, 0 to 255 of the highest possible; None if not wanted.
-        network_seconds: time spent on looking and blending.
-        label_seconds: time spent on labelling.
-    """
-
-    labels: LabelArray
-    entropy: LabelArray | None
-    network_seconds: float
-    label_seconds: float
-
-
-def stream_labels(
+def stream(
     look: Look,
     prepared: Prepared,
     plan: Plan,
     passage: Passage,
+    receivers: Sequence[Receiver],
+    *,
     progress: ProgressSink = silent,
-) -> Streamed:
-    """Label a scan while the network goes through it.
+) -> float:
+    """Show a scan to a network and what it says to receivers.
 
     Args:
         look: what models say of a tile, by class.
         prepared: the case.
         plan: of the models.
         passage: how to go through it.
+        receivers: at least one.
         progress: receives tiles done.
+
+    Returns:
+        Seconds that went into looking and blending, and not into the receivers.
     """
     start = time.monotonic()
     tiled = TiledImage(prepared.array, plan, prepared.grid.spacing_mm)
-    values, axis = plan.table.values, passage.axis
-    labeller = Labeller(prepared, values, axis, uncertainty=passage.uncertainty)
-    walk = _walk(tiled, prepared, passage, labeller.lead)
+    walk = _walk(tiled, prepared, passage, max(receiver.lead for receiver in receivers))
     spent = 0.0
     for slab in blend_slabs(look, tiled, walk, progress):
         ready = time.monotonic()
-        _hand_over(slab, labeller, tiled, axis)
+        for receiver in receivers:
+            _hand_over(slab, receiver, tiled, passage.axis)
         spent += time.monotonic() - ready
-    took = time.monotonic() - start - spent
-    return Streamed(labeller.labels, labeller.entropy, took, spent)
+    return time.monotonic() - start - spent
 
 
 def _walk(tiled: TiledImage, prepared: Prepared, passage: Passage, lead: int) -> Walk:
@@ -104,8 +103,8 @@ def _walk(tiled: TiledImage, prepared: Prepared, passage: Passage, lead: int) ->
     )
 
 
-def _hand_over(slab: Slab, labeller: Labeller, tiled: TiledImage, axis: int) -> None:
-    """Cut off what continues the image, and label the rest."""
+def _hand_over(slab: Slab, receiver: Receiver, tiled: TiledImage, axis: int) -> None:
+    """Cut off what continues the image, and pass on the rest."""
     before, shape = tiled.before, tiled.image.shape[1:]
     first, stop = max(0, slab.first - before[axis]), min(shape[axis], slab.stop - before[axis])
     if stop <= first:
@@ -113,4 +112,4 @@ def _hand_over(slab: Slab, labeller: Labeller, tiled: TiledImage, axis: int) -> 
     parts = [slice(b, b + n) for b, n in zip(before, shape, strict=True)]
     parts[axis] = slice(first + before[axis] - slab.first, stop + before[axis] - slab.first)
     planes = {n: values[tuple(parts)].numpy() for n, values in slab.layers.items()}
-    labeller.add(planes, first, stop)
+    receiver.add(planes, first, stop)

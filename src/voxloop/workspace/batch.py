@@ -31,10 +31,12 @@ from voxloop.predict.options import InferenceOptions
 from voxloop.predict.postprocess import PostProcessing, apply
 from voxloop.predict.predictor import Prediction, Predictor
 from voxloop.predict.quality.assess import Assessor
+from voxloop.predict.refine.two_stage import TwoStagePredictor
 from voxloop.report.batch import BatchSummary, write_batch
 from voxloop.report.outcome import CaseEstimate, CaseOutcome, LabelOutcome, Quality
 from voxloop.report.thumbnail import thumbnail_plane, thumbnail_png
 from voxloop.volume.volume import LabelMap, Volume
+from voxloop.workspace.detail import Detail, detail_of
 from voxloop.workspace.lessons import lessons_for
 from voxloop.workspace.predictions import PredictionFolder, file_sha256
 from voxloop.workspace.scans import FoundScans
@@ -63,14 +65,20 @@ class Batch:
     ) -> None:
         self._checkpoint, self._folder, self._options = checkpoint, folder, options
         self._found = found
-        self._predictor = _open(checkpoint, options)
+        detail = detail_of(model, checkpoint)
+        first = _open(checkpoint, options)
+        self._predictor: Predictor | TwoStagePredictor = first
+        if detail is not None:
+            second = _open(detail.checkpoint, options)
+            self._predictor = TwoStagePredictor(first, second, detail.margin_mm)
         lessons = lessons_for(model)
         self._rules = lessons.rules
         self._assess: Assessor | None = None
         if options.estimate and lessons.calibration is not None:
-            self._assess = Assessor(self._predictor, lessons.calibration, lessons.rules)
+            self._assess = Assessor(first, lessons.calibration, lessons.rules)
         self._source = {
             "model": checkpoint.sha256,
+            "detail": "" if detail is None else detail.checkpoint.sha256,
             "recipe": _recipe(checkpoint, lessons.rules),
             "calibration": lessons.calibration_sha256 if options.estimate else "",
             "labels": folder.stored_table.to_json(),
@@ -78,6 +86,7 @@ class Batch:
         }
         self._provenance = (
             ("model", f"{model.name}, weights {checkpoint.sha256[:12]}"),
+            *_about_detail(detail),
             ("quality", options.quality),
             ("memory", f"at most {format_bytes(options.memory_bytes)}"),
             ("labels", ", ".join(f"{v} {n}" for v, n in folder.stored_table.names.items())),
@@ -141,7 +150,10 @@ class Batch:
         opened = time.monotonic()
         with naming_case(case):
             prediction = self._predictor.segment(
-                channels, progress, uncertainty=self._options.uncertainty
+                channels,
+                progress,
+                uncertainty=self._options.uncertainty,
+                keep=self._assess is not None,
             )
         predicted = time.monotonic()
         label_map = _cleaned(prediction.label_map, self._rules)
@@ -167,7 +179,7 @@ class Batch:
             seconds={stage: round(value, 3) for stage, value in seconds.items()},
             peak_bytes=prediction.peak_bytes,
             engine=prediction.engine,
-            remark=remark,
+            remark="; ".join(filter(None, (prediction.remark, remark))),
         )
         return self._folder.write(label_map, outcome, source, prediction.uncertainty, thumbnail)
 
@@ -229,6 +241,13 @@ def _open(checkpoint: Checkpoint, options: InferenceOptions) -> Predictor:
         cache=options.cache,
         memory_bytes=options.memory_bytes,
     )
+
+
+def _about_detail(detail: Detail | None) -> tuple[tuple[str, str], ...]:
+    if detail is None:
+        return ()
+    spacing = " x ".join(f"{side:.2g}" for side in detail.checkpoint.plan.spacing_mm)
+    return (("drawn by", f"a second model at {spacing} mm; estimates are those of the first"),)
 
 
 def _case_flags(counts: npt.NDArray[np.int64], estimate: CaseEstimate | None) -> tuple[str, ...]:

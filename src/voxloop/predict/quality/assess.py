@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from voxloop.compute.memory import require_bytes
+from voxloop.predict.keeping import Seen
 from voxloop.predict.postprocess import PostProcessing
 from voxloop.predict.predictor import Prediction, Predictor
 from voxloop.predict.quality.calibration import Calibration
@@ -32,17 +34,17 @@ class Assessor:
     calibration: Calibration
     rules: PostProcessing
 
-    def __call__(self, channels: tuple[Volume, ...], _prediction: Prediction) -> CaseQuality:
+    def __call__(self, channels: tuple[Volume, ...], prediction: Prediction) -> CaseQuality:
         """What the prediction of a case is expected to be worth once the rules are applied.
 
-        The network looks at the case once more, since a prediction does not hold probabilities,
-        and once more for each view of the calibration.
+        The network looks at the case once more for each view of the calibration, and once more if
+        the prediction does not hold the probabilities it was made of.
 
         Raises:
             DataError, LimitError: as `Predictor.probabilities`.
         """
         views = tuple(view for view in VIEWS if view.name in self.calibration.views)
-        features = measure_case(self.predictor, channels, self.rules, views)
+        features = measure_case(self.predictor, channels, self.rules, views, prediction.seen)
         return estimate_quality(features, self.calibration)
 
 
@@ -51,6 +53,7 @@ def measure_case(
     channels: tuple[Volume, ...],
     rules: PostProcessing,
     views: tuple[View, ...] = (),
+    seen: Seen | None = None,
 ) -> CaseFeatures:
     """Predict a case and measure the prediction, as it is to be done for every case.
 
@@ -59,6 +62,7 @@ def measure_case(
         channels: of the case.
         rules: of the calibration, applied to the prediction before it is measured.
         views: those of the calibration; those that the plan forbids are left out.
+        seen: what the predictor said of the case, if that is known already.
 
     Raises:
         DataError, LimitError: as `Predictor.probabilities`.
@@ -71,7 +75,11 @@ def measure_case(
             for found in predictor.each_member(channels, (AS_IT_IS, *views))
         )
         disagreement = disagreement_of(next(members), members, values)
-    probabilities, prepared = predictor.probabilities(channels)
+    if seen is None:
+        probabilities, prepared = predictor.probabilities(channels)
+    else:
+        require_bytes(2 * seen.probabilities.nbytes, "measuring a prediction")
+        probabilities, prepared = seen.probabilities.astype(np.float32), seen.prepared
     return measure_prediction(
         probabilities,
         prepared.array,

@@ -18,13 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from voxloop.compute.progress import Progress, ProgressSink, silent
+from voxloop.plan.intensities import scale_of
+from voxloop.plan.plan import Plan
+from voxloop.predict.keeping import Seen
 from voxloop.predict.refine.upsampler import Upsampler, blocks
 from voxloop.volume.boxes import Box
 from voxloop.volume.geometry import Geometry
 from voxloop.volume.labels import BACKGROUND
-from voxloop.volume.volume import LabelArray
+from voxloop.volume.volume import LabelArray, Volume
 
-__all__ = ["FINER", "CoarseView", "needs_refinement", "refine_labels"]
+__all__ = ["FINER", "CoarseView", "needs_refinement", "refine_labels", "refine_seen"]
 
 Float32Array = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
@@ -88,6 +91,51 @@ def needs_refinement(plan_spacing_mm: Sequence[float], scan_spacing_mm: Sequence
     """
     pairs = zip(plan_spacing_mm, scan_spacing_mm, strict=True)
     return any(coarse >= FINER * fine for coarse, fine in pairs)
+
+
+def refine_seen(
+    channels: tuple[Volume, ...], seen: Seen, plan: Plan, progress: ProgressSink = silent
+) -> LabelArray:
+    """The labels of a case at its own resolution, led by the channel that shows them best.
+
+    Args:
+        channels: of the case.
+        seen: what the network saw and said.
+        plan: of the network.
+        progress: receives blocks done.
+
+    Returns:
+        (I, J, K) of uint8, on the case's own grid.
+    """
+    prepared = seen.prepared
+    leader = _leader(prepared.array, seen.probabilities)
+    scale = scale_of(channels[leader].array, plan.normalisation[leader])
+
+    def intensity(block: npt.NDArray[Any]) -> Float32Array:
+        return scale.standardise(scale.clip(block.astype(np.float32)))
+
+    image, values = prepared.array[leader], plan.table.values
+    view = CoarseView(seen.probabilities, image, prepared.grid, prepared.source, values)
+    return refine_labels(channels[leader].array, view, intensity=intensity, progress=progress)
+
+
+def _leader(images: Float32Array, probabilities: npt.NDArray[np.floating]) -> int:
+    """The channel whose intensity tells best, in doubtful cells, whether there is something."""
+    if len(images) == 1:
+        return 0
+    background = probabilities[0]
+    doubtful = (background > _FLOOR) & (background < 1 - _FLOOR)
+    if np.count_nonzero(doubtful) < 2:
+        return 0
+    sure = background[doubtful].astype(np.float64)
+    follows = [abs(_correlation(image[doubtful], sure)) for image in images]
+    return int(np.argmax(follows))
+
+
+def _correlation(one: npt.NDArray[np.floating], other: FloatArray) -> float:
+    a, b = one - one.mean(dtype=np.float64), other - other.mean()
+    size = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / size if size > 0 else 0.0
 
 
 def refine_labels(

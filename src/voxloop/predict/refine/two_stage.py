@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 
@@ -10,8 +11,9 @@ import numpy.typing as npt
 
 from voxloop.compute.memory import peak_rss_bytes
 from voxloop.compute.progress import Progress, ProgressSink, silent
-from voxloop.plan.preprocess import Prepared
-from voxloop.predict.labelling import Labeller
+from voxloop.plan.plan import Plan
+from voxloop.predict.engines.choose import CheckedEngine
+from voxloop.predict.keeping import Seen
 from voxloop.predict.predictor import Prediction, Predictor
 from voxloop.predict.refine.locate import cropped, likely_foreground, structure_box
 from voxloop.predict.refine.upsampler import Upsampler, blocks
@@ -23,7 +25,8 @@ from voxloop.volume.volume import LabelArray, LabelMap, Volume
 __all__ = ["TwoStagePredictor"]
 
 Float32Array = npt.NDArray[np.float32]
-Seen = tuple[Float32Array, Prepared]
+
+_UNSHARP = "too little memory for the model at full resolution; outlines have the first model's"
 
 
 class TwoStagePredictor:
@@ -49,63 +52,88 @@ class TwoStagePredictor:
             raise ValueError(f"the margin must be 0 mm or more, found {margin_mm}")
         self.coarse, self.fine, self.margin_mm = coarse, fine, margin_mm
 
+    @property
+    def plan(self) -> Plan:
+        """That of the coarse model; labels and channels are those of both."""
+        return self.coarse.plan
+
+    @property
+    def engines(self) -> tuple[CheckedEngine, ...]:
+        """What runs the models; made when first needed."""
+        return (*self.coarse.engines, *self.fine.engines)
+
     def segment(
         self,
         channels: tuple[Volume, ...],
         progress: ProgressSink = silent,
         *,
         uncertainty: bool = False,
+        keep: bool = False,
     ) -> Prediction:
         """Label map of a case on its own grid, as `Predictor.segment` gives it.
 
-        Where the coarse model finds nothing, nothing is looked for.
+        Where the coarse model finds nothing, nothing is looked for; where memory does not suffice
+        for the second look, the first one counts and the prediction remarks it.
 
         Args:
             channels: of the case.
             progress: told about the tiles of either model, then about blocks.
             uncertainty: whether that is wanted as well.
+            keep: whether the coarse model's probabilities would be welcome.
 
         Raises:
             DataError: if the channels are not those of the plan.
-            LimitError: if memory would not suffice.
+            LimitError: if memory would not suffice for the coarse model.
         """
+        source = channels[0].geometry
+        first = self.coarse.segment(channels, progress, uncertainty=uncertainty, keep=True)
+        if first.seen is None:
+            return dataclasses.replace(first, remark=_UNSHARP)
         start = time.monotonic()
-        table, source = self.coarse.plan.table, channels[0].geometry
-        found, prepared = self.coarse.probabilities(channels, progress)
-        box = structure_box(likely_foreground(found), prepared.grid, source, self.margin_mm)
-        located = time.monotonic()
-        within = None if box is None else tuple(cropped(volume, box) for volume in channels)
-        closer = None if within is None else self.fine.probabilities(within, progress)
+        likely = likely_foreground(first.seen.probabilities)
+        box = structure_box(likely, first.seen.prepared.grid, source, self.margin_mm)
+        located = time.monotonic() - start
+        kept = first if keep else dataclasses.replace(first, seen=None)
+        if box is None:
+            return kept
+        within = tuple(cropped(volume, box) for volume in channels)
+        second = self.fine.segment(within, progress, uncertainty=uncertainty, keep=True)
+        if second.seen is None:
+            return dataclasses.replace(kept, remark=_UNSHARP)
         looked = time.monotonic()
-        labeller = Labeller(prepared, table.values, axis=0, uncertainty=uncertainty)
-        labeller.add(dict(enumerate(found)), 0, prepared.grid.shape[0])
-        if box is not None and closer is not None:
-            blend = _Blend((found, prepared), closer, box, self.margin_mm / 2)
-            blend.into(labeller.labels, labeller.entropy, table.values, progress)
-        seconds = {
-            "locate": located - start,
-            "network": looked - located,
-            "labels": time.monotonic() - looked,
-        }
-        label_map = LabelMap(labeller.labels, source, table)
-        return Prediction(label_map, seconds, peak_rss_bytes(), labeller.entropy)
+        labels = first.label_map.array.copy(order="K")
+        doubt = None if first.uncertainty is None else first.uncertainty.copy(order="K")
+        blend = _Blend(first.seen, second, box, self.margin_mm / 2)
+        blend.into(labels, doubt, self.plan.table.values, progress)
+        spent = {"locate": located, "blend": time.monotonic() - looked}
+        both = {name: first.seconds[name] + second.seconds[name] for name in first.seconds}
+        return dataclasses.replace(
+            kept,
+            label_map=LabelMap(labels, source, self.plan.table),
+            seconds={**both, **spent},
+            peak_bytes=peak_rss_bytes(),
+            uncertainty=doubt,
+        )
 
 
 class _Blend:
-    """Probabilities of two models inside a box, block by block.
+    """Two models' words inside a box, block by block.
 
     Args:
-        coarse: of the whole scan.
-        fine: of the scan inside the box.
+        coarse: what the first said of the whole scan.
+        fine: the second's prediction of the scan inside the box, with its probabilities.
         box: of the scan.
         fade_mm: over which the fine model comes to count fully.
     """
 
-    def __init__(self, coarse: Seen, fine: Seen, box: Box, fade_mm: float) -> None:
-        self._coarse, self._fine, self._box = coarse[0], fine[0], box
-        self._source = coarse[1].source
-        self._from_coarse = Upsampler(coarse[1].grid, self._source)
-        self._from_fine = Upsampler(fine[1].grid, fine[1].source)
+    def __init__(self, coarse: Seen, fine: Prediction, box: Box, fade_mm: float) -> None:
+        if fine.seen is None:
+            raise ValueError("blending needs the fine model's probabilities")
+        self._coarse, self._fine, self._box = coarse.probabilities, fine.seen.probabilities, box
+        self._closer = fine
+        self._source = coarse.prepared.source
+        self._from_coarse = Upsampler(coarse.prepared.grid, self._source)
+        self._from_fine = Upsampler(fine.seen.prepared.grid, fine.seen.prepared.source)
         self._fade_vox = fade_mm / np.array(self._source.spacing_mm)
 
     def into(
@@ -115,29 +143,46 @@ class _Blend:
         values: tuple[int, ...],
         progress: ProgressSink,
     ) -> None:
-        """Write the most probable labels, and the entropies if wanted, into whole-scan arrays."""
+        """Write the most probable labels, and the entropies if wanted, into whole-scan arrays.
+
+        Where the fine model counts fully, its own labels are taken: they may have been led by the
+        scan's detail.
+        """
         boxes = blocks(self._box)
-        scale = 255 / np.log(len(values) + 1)
         for done, place in enumerate(boxes, start=1):
-            best = np.full(place.shape, -np.inf, dtype=np.float32)
-            winner = np.zeros(place.shape, dtype=np.uint8)
-            doubt = np.zeros(place.shape, dtype=np.float32)
-            for value, probability in zip((BACKGROUND, *values), self._of(place), strict=True):
-                better = probability > best
-                winner[better] = value
-                np.copyto(best, probability, where=better)
-                if entropy is not None:
-                    doubt -= probability * np.log(np.maximum(probability, 1e-12))
+            inner = _counted_from(place, self._box.start).slices
+            weight = _trust(place, self._box, self._source, self._fade_vox)
+            winner, doubt = self._closer.label_map.array[inner], None
+            if self._closer.uncertainty is not None:
+                doubt = self._closer.uncertainty[inner]
+            if not (weight == 1).all():
+                blended, unsure = self._blended(place, weight, values)
+                winner = np.where(weight == 1, winner, blended)
+                doubt = None if doubt is None else np.where(weight == 1, doubt, unsure)
             labels[place.slices] = winner
-            if entropy is not None:
-                entropy[place.slices] = np.rint(doubt * scale).clip(0, 255).astype(np.uint8)
+            if entropy is not None and doubt is not None:
+                entropy[place.slices] = doubt
             progress(Progress("blending", done, len(boxes)))
 
-    def _of(self, place: Box) -> Iterator[Float32Array]:
+    def _blended(
+        self, place: Box, weight: Float32Array, values: tuple[int, ...]
+    ) -> tuple[LabelArray, LabelArray]:
+        """Labels and entropies of a block in which both models count."""
+        best = np.full(place.shape, -np.inf, dtype=np.float32)
+        winner = np.zeros(place.shape, dtype=np.uint8)
+        doubt = np.zeros(place.shape, dtype=np.float32)
+        for value, probability in zip((BACKGROUND, *values), self._of(place, weight), strict=True):
+            better = probability > best
+            winner[better] = value
+            np.copyto(best, probability, where=better)
+            doubt -= probability * np.log(np.maximum(probability, 1e-12))
+        scaled = np.rint(doubt * (255 / np.log(len(values) + 1))).clip(0, 255)
+        return winner, scaled.astype(np.uint8)
+
+    def _of(self, place: Box, weight: Float32Array) -> Iterator[Float32Array]:
         """The probability of each class in a block of the scan."""
         inner = _counted_from(place, self._box.start)
         there, here = self._from_coarse.cells(place), self._from_fine.cells(inner)
-        weight = _trust(place, self._box, self._source, self._fade_vox)
         for one, other in zip(self._coarse, self._fine, strict=True):
             coarse = self._from_coarse(one[there.slices], there, place)
             fine = self._from_fine(other[here.slices], here, inner)
