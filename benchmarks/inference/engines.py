@@ -40,7 +40,7 @@ from voxloop.model.portable import as_openvino, import_openvino
 from voxloop.model.unet import build_network
 from voxloop.plan.plan import Normalisation, Plan
 from voxloop.predict.engines.choose import open_engine
-from voxloop.predict.engines.engine import Engine, Float32Array
+from voxloop.predict.engines.engine import Engine, Float32Array, in_blocks
 from voxloop.predict.engines.onnx_engine import OnnxEngine
 from voxloop.predict.engines.openvino_engine import OpenVinoEngine
 from voxloop.predict.engines.torch_engine import TorchEngine
@@ -232,14 +232,15 @@ class Quantised:
 
     name = "openvino-int8"
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, plan: Plan) -> None:
+        self._plan, self.stem = plan, plan.stem
         settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "NUM_STREAMS": 1}
         compiled = import_openvino().Core().compile_model(model, "CPU", settings)
         self._request = compiled.create_infer_request()
 
     def logits(self, tile: Float32Array) -> Float32Array:
         """Logits of a tile."""
-        return np.array(self._request.infer([tile])[0])
+        return in_blocks(self._request.infer([tile])[0].copy(), self._plan)
 
 
 def quantised(checkpoint: Checkpoint) -> Engine:
@@ -248,9 +249,10 @@ def quantised(checkpoint: Checkpoint) -> Engine:
 
     plan = checkpoint.plan
     network = checkpoint.network(torch.device("cpu"))
-    model = as_openvino(network, plan.input_channels, plan.patch_shape)
+    model = as_openvino(network, plan.input_channels, plan.patch_shape, folded=True)
     tiles = [sample_tile(plan, seed) for seed in range(4)]
-    return Quantised(nncf.quantize(model, nncf.Dataset(tiles), subset_size=len(tiles)))
+    quantised = nncf.quantize(model, nncf.Dataset(tiles), subset_size=len(tiles))
+    return Quantised(quantised, plan)
 
 
 def at(engine: Engine, tile: Float32Array) -> Callable[[], object]:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from plans import small_plan
 from voxloop.errors import MissingExtraError, UsageError
+from voxloop.model.blocks import unfold_voxels
 from voxloop.model.checkpoint import Checkpoint
 from voxloop.model.portable import import_openvino
 from voxloop.model.unet import build_network
@@ -66,6 +67,7 @@ class _Wrong:
 
     def __init__(self, checkpoint: Checkpoint, *_: object) -> None:
         self._engine = TorchEngine(checkpoint, "fp32")
+        self.stem = self._engine.stem
         self.name = "openvino-bf16"
 
     def logits(self, tile: Float32Array) -> Float32Array:
@@ -90,12 +92,19 @@ def test_engines_say_in_fp32_what_the_network_says(changes: dict[str, Any]) -> N
     with torch.no_grad():
         truth = model.network(torch.device("cpu"))(torch.from_numpy(tiles)).numpy()
     for engine in engines:
-        found = engine.logits(tiles)
-        assert found.dtype == np.float32
-        assert found.flags.c_contiguous
+        blocks = engine.logits(tiles)
+        assert blocks.dtype == np.float32
+        assert blocks.flags.c_contiguous
+        found = _side_by_side(engine, tiles)
         np.testing.assert_allclose(found, truth, atol=2e-3, err_msg=engine.name)
         assert not (found.argmax(1) == 2).any()  # what was not learned is never predicted
-        np.testing.assert_allclose(engine.logits(tiles[:1]), found[:1], rtol=1e-6, atol=1e-4)
+        np.testing.assert_allclose(engine.logits(tiles[:1]), blocks[:1], rtol=1e-6, atol=1e-4)
+
+
+def _side_by_side(engine: Engine, tiles: Float32Array) -> Float32Array:
+    """Logits (N, C, I, J, K)."""
+    blocks = torch.from_numpy(engine.logits(tiles))
+    return torch.stack([unfold_voxels(one, engine.stem) for one in blocks]).numpy()
 
 
 def test_an_answer_is_not_overwritten_by_the_next(checkpoint: Checkpoint) -> None:

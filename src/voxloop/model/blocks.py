@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["ChannelsLast", "ConvBlock", "FoldSpace", "SampleNorm", "UnfoldSpace"]
+__all__ = ["ChannelsLast", "ConvBlock", "FoldSpace", "SampleNorm", "UnfoldSpace", "unfold_voxels"]
 
 Triple = tuple[int, int, int]
 
@@ -85,10 +87,25 @@ class UnfoldSpace(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C*a*b*c, I, J, K) to (N, C, I*a, J*b, K*c)."""
         c, i, j, k = _lengths(x)
-        fi, fj, fk = self.factor
-        x = x.reshape(-1, c // (fi * fj * fk), fi, fj, fk, i, j, k)
-        x = x.permute(0, 1, 5, 2, 6, 3, 7, 4)
-        return x.reshape(-1, c // (fi * fj * fk), i * fi, j * fj, k * fk)
+        folded = math.prod(self.factor)
+        found = unfold_voxels(x.reshape(-1, folded, i, j, k), self.factor)
+        return found.reshape(-1, c // folded, *found.shape[1:])
+
+
+def unfold_voxels(x: Tensor, factor: Triple) -> Tensor:
+    """Put the voxels of blocks side by side.
+
+    Args:
+        x: (N, F, I, J, K): for each block its F = a*b*c voxels.
+        factor: (a, b, c), a block's voxels along each axis.
+
+    Returns:
+        (N, I*a, J*b, K*c).
+    """
+    _, i, j, k = _lengths(x)
+    fi, fj, fk = factor
+    x = x.reshape(-1, fi, fj, fk, i, j, k).permute(0, 4, 1, 5, 2, 6, 3)
+    return x.reshape(-1, i * fi, j * fj, k * fk)
 
 
 def _lengths(x: Tensor) -> tuple[int, int, int, int]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from voxloop.model.blocks import unfold_voxels
 from voxloop.model.device import autocast
 from voxloop.predict.engines.engine import Engine
 from voxloop.predict.slabs import Look
@@ -19,8 +21,18 @@ FAINT = 1e-4
 single-precision and bfloat16 networks disagree by, and what makes a hundred labels cost little
 more than one."""
 
-Logits = Callable[[Tensor], Tensor]
-"""From a tile (inputs, A, B, C) to (classes, A, B, C)."""
+
+@dataclass(frozen=True, eq=False)
+class Logits:
+    """A model, ready to look at tiles.
+
+    Attributes:
+        of: from a tile (inputs, A, B, C) to (classes, F, a, b, c): F voxels of each block.
+        stem: voxels of a block along each axis.
+    """
+
+    of: Callable[[Tensor], Tensor]
+    stem: tuple[int, int, int] = (1, 1, 1)
 
 
 def network_logits(network: nn.Module) -> Logits:
@@ -31,14 +43,17 @@ def network_logits(network: nn.Module) -> Logits:
         batch = tile[None].to(device).contiguous(memory_format=torch.channels_last_3d)
         with autocast(device):
             found: Tensor = network(batch)
-        return found[0].cpu()
+        return found[0, :, None].cpu()
 
-    return run
+    return Logits(run)
 
 
 def engine_logits(engine: Engine) -> Logits:
     """Run an engine."""
-    return lambda tile: torch.from_numpy(engine.logits(tile[None].contiguous().numpy()))[0]
+    return Logits(
+        lambda tile: torch.from_numpy(engine.logits(tile[None].contiguous().numpy()))[0],
+        engine.stem,
+    )
 
 
 def class_look(
@@ -56,10 +71,11 @@ def class_look(
 
     def look(tile: Tensor) -> dict[int, Tensor]:
         total: dict[int, Tensor] = {}
-        for logits in models:
+        for model in models:
             for dims in views:
-                seen = logits(tile.flip(dims) if dims else tile)
-                for number, values in _probabilities(seen, faint).items():
+                seen = model.of(tile.flip(dims) if dims else tile)
+                for number, blocks in _probabilities(seen, faint).items():
+                    values = unfold_voxels(blocks[None], model.stem)[0]
                     turned = values.flip([d - 1 for d in dims]) if dims else values
                     if share < 1:
                         turned = turned.mul_(share)
@@ -70,7 +86,10 @@ def class_look(
 
 
 def _probabilities(logits: Tensor, faint: float) -> dict[int, Tensor]:
-    """Softmax class by class: what fits the cache is done several times as fast."""
+    """Softmax class by class: what fits the cache is done several times as fast.
+
+    In blocks, so that only classes that occur have their voxels put side by side.
+    """
     logits = logits.contiguous()
     highest = logits.amax(dim=0).float()
     least = math.log(faint) if faint > 0 else -math.inf

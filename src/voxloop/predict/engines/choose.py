@@ -68,8 +68,13 @@ class CheckedEngine:
         """Program and precision."""
         return self.engine.name
 
+    @property
+    def stem(self) -> tuple[int, int, int]:
+        """Voxels along each axis of the blocks in which logits come."""
+        return self.engine.stem
+
     def logits(self, tile: Float32Array) -> Float32Array:
-        """Logits (N, C, I, J, K) of tiles (N, channels, I, J, K)."""
+        """Logits (N, C, F, i, j, k) of tiles (N, channels, I, J, K)."""
         return self.engine.logits(tile)
 
     def to_json(self) -> dict[str, Any]:

@@ -16,11 +16,14 @@ from voxloop.compute.atomic import write_bytes
 from voxloop.errors import StorageError
 from voxloop.model.checkpoint import Checkpoint
 from voxloop.model.portable import as_openvino, import_openvino
-from voxloop.predict.engines.engine import Float32Array, model_identity
+from voxloop.predict.engines.engine import Float32Array, in_blocks, model_identity
 
 __all__ = ["OpenVinoEngine"]
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
+_FORM = "folded"
+"""Of the compiled network's output."""
+
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -46,6 +49,7 @@ class OpenVinoEngine:
             able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             precision = "bf16" if "BF16" in able else "fp32"
         self.name = f"openvino-{precision}"
+        self._plan, self.stem = checkpoint.plan, checkpoint.plan.stem
         threads = torch.get_num_threads()
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
@@ -59,23 +63,24 @@ class OpenVinoEngine:
         if compiled is None:
             plan = checkpoint.plan
             network = checkpoint.network(torch.device("cpu"))
-            model = as_openvino(network, plan.input_channels, plan.patch_shape)
+            model = as_openvino(network, plan.input_channels, plan.patch_shape, folded=True)
             compiled = core.compile_model(model, "CPU", settings)
             if file is not None:
                 _store(compiled, file)
         self._request = compiled.create_infer_request()
 
     def logits(self, tile: Float32Array) -> Float32Array:
-        """Logits (N, C, I, J, K) of tiles (N, channels, I, J, K)."""
+        """Logits (N, C, F, i, j, k) of tiles (N, channels, I, J, K)."""
         found = [
             self._request.infer([np.ascontiguousarray(one[None])])[0].copy() for one in tile
         ]  # the request reuses its output
-        return np.asarray(found[0] if len(found) == 1 else np.concatenate(found), np.float32)
+        return in_blocks(found[0] if len(found) == 1 else np.concatenate(found), self._plan)
 
 
 def _file_name(checkpoint: Checkpoint, precision: str, core: Any) -> str:
     """Of the compiled network: another one for each model, precision, version and processor."""
     decisive = [
+        _FORM,
         model_identity(checkpoint),
         precision,
         import_openvino().__version__,

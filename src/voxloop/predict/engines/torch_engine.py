@@ -9,7 +9,7 @@ import torch
 
 from voxloop.model.checkpoint import Checkpoint
 from voxloop.model.device import best_device, has_fast_bfloat16
-from voxloop.predict.engines.engine import Float32Array
+from voxloop.predict.engines.engine import Float32Array, in_blocks
 
 __all__ = ["TorchEngine"]
 
@@ -35,15 +35,18 @@ class TorchEngine:
             precision = "bf16" if has_fast_bfloat16(self._device) else "fp32"
         self._bfloat16 = precision == "bf16"
         self._network = checkpoint.network(self._device)
+        self._network.unfold = torch.nn.Identity()
+        self._plan = checkpoint.plan
+        self.stem = checkpoint.plan.stem
         place = "" if self._device.type == "cpu" else f"-{self._device.type}"
         self.name = f"torch-{precision}{place}"
 
     @torch.inference_mode()
     def logits(self, tile: Float32Array) -> Float32Array:
-        """Logits (N, C, I, J, K) of tiles (N, channels, I, J, K)."""
+        """Logits (N, C, F, i, j, k) of tiles (N, channels, I, J, K)."""
         x = torch.from_numpy(np.ascontiguousarray(tile)).to(self._device)
         x = x.contiguous(memory_format=torch.channels_last_3d)
         lower = torch.autocast(self._device.type, torch.bfloat16)
         with lower if self._bfloat16 else contextlib.nullcontext():
             found = self._network(x)
-        return np.ascontiguousarray(found.float().cpu().numpy())
+        return in_blocks(np.ascontiguousarray(found.float().cpu().numpy()), self._plan)

@@ -54,7 +54,7 @@ class Agreement:
 
 
 def compare(reference: Float32Array, found: Float32Array) -> Agreement:
-    """Compare the logits (N, C, I, J, K) that two engines give for the same tiles.
+    """Compare the logits (N, C, ...) that two engines give for the same tiles.
 
     Whatever is not finite, or not of the same shape, agrees in nothing.
     """
@@ -62,8 +62,9 @@ def compare(reference: Float32Array, found: Float32Array) -> Agreement:
         return Agreement(1.0, 1.0, 1.0)
     classes, voxels = reference.shape[1], reference[:, 0].size
     differing, total, largest = 0, 0.0, 0.0
-    slab = max(1, _SLAB_VOX // (classes * reference.shape[3] * reference.shape[4]))
-    for one, other in zip(reference, found, strict=True):
+    slab = max(1, _SLAB_VOX // classes)
+    pairs = zip(*(x.reshape(len(x), classes, -1) for x in (reference, found)), strict=True)
+    for one, other in pairs:
         for start in range(0, one.shape[1], slab):  # many classes of a whole tile fill the memory
             p, q = (torch.from_numpy(x[:, start : start + slab]) for x in (one, other))
             differing += int((p.argmax(0) != q.argmax(0)).sum())
