@@ -32,7 +32,8 @@ from voxloop.predict.predictor import Predictor
 from voxloop.train.config import TrainConfig
 from voxloop.train.loop import train
 from voxloop.train.prepare import AnnotatedCase, plan_for, prepare_cases
-from voxloop.volume.boxes import Box
+from voxloop.volume.boxes import Box, bounding_box
+from voxloop.volume.labels import BACKGROUND
 from voxloop.volume.volume import LabelMap
 
 __all__ = ["Cell", "run_cell"]
@@ -58,9 +59,11 @@ class Cell:
         data: name of the data set's folder.
         cases: how many cases have labels; all but the held-out ones where None.
         slice_share: of all slices of these cases that are labelled, chosen at random.
-        slices_each: evenly spaced labelled slices of each case, instead.
+        slices_each: labelled slices of each case, instead.
         axes: `own`, slices across the case's own axis; `any`, each across an axis drawn at
-            random, until as many voxels are labelled.
+            random, until as many voxels are labelled. With `slices_each`: `own`, evenly spaced
+            over the whole scan; `any`, across the three axes in turn, evenly spaced over the
+            structures.
         label_sets: `all`, or `halves`: one half of the cases carries only the first label, the
             other half only the rest.
         minutes: of training.
@@ -183,6 +186,8 @@ def _annotated(
 def _chosen_regions(references: list[LabelMap], cell: Cell) -> list[list[Box]]:
     shapes = [r.geometry.shape for r in references]
     axes = [slice_axis(r.geometry) for r in references]
+    if cell.slices_each is not None and cell.axes == "any":
+        return [_planes_of(reference, cell.slices_each) for reference in references]
     if cell.slices_each is not None:
         depths = (np.arange(cell.slices_each) + 0.5) / cell.slices_each
         return [
@@ -197,6 +202,21 @@ def _chosen_regions(references: list[LabelMap], cell: Cell) -> list[list[Box]]:
         return _drawn(references, cell.seed, lambda case, _: axes[case], slices)
     voxels = round(slices * sum(r.array.size for r in references) / total)
     return _drawn(references, cell.seed, lambda _, rng: int(rng.integers(3)), None, voxels)
+
+
+def _planes_of(reference: LabelMap, count: int) -> list[Box]:
+    """Slices across the three axes in turn, evenly spaced where something is to be seen."""
+    within = bounding_box(reference.array != BACKGROUND)
+    if within is None:
+        return []
+    found = []
+    for axis in range(3):
+        number = len(range(axis, count, 3))
+        low, high = within.start[axis], within.stop[axis]
+        depths = (np.arange(number) + 0.5) / max(number, 1)
+        shape = reference.geometry.shape
+        found += [Box.slice_at(shape, axis, int(low + d * (high - low))) for d in depths]
+    return found
 
 
 def _drawn(

@@ -35,6 +35,9 @@ SUITES: dict[str, list[Cell]] = {
     "fetal": [
         Cell("fetal_brain", cases=3, steps=3000),
         Cell("fetal_brain", cases=3, slices_each=8, steps=3000),
+        Cell("fetal_brain", cases=3, slices_each=8, axes="any", steps=3000),
+        Cell("fetal_brain", cases=3, steps=3000, seed=1),
+        Cell("fetal_brain", cases=3, slices_each=8, axes="any", steps=3000, seed=1),
     ],
     "cases": [
         Cell("hippocampus", cases=n, steps=STEPS, seed=seed)
