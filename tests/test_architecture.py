@@ -114,7 +114,7 @@ def test_modules_and_functions_stay_short(source: Source) -> None:
     for name, node in source.definitions():
         if isinstance(node, ast.FunctionDef):
             assert _length(node) <= 80, f"{name} has {_length(node)} lines"
-            most = 12 if source.layer == "cli" else 8  # a command's parameters are its options
+            most = 16 if source.layer == "cli" else 8  # a command's parameters are its options
             assert _parameters(node) <= most, f"{name} has {_parameters(node)} parameters"
 
 

@@ -31,8 +31,9 @@ PROGRAM: Any = typer.main.get_command(app)
 
 
 def _documents_that_run() -> list[Any]:
-    """README and tutorials; one that says `<!-- slow -->` runs with the slow tests."""
+    """README, tutorials, meshes; one that says `<!-- slow -->` runs with the slow tests."""
     documents = [ROOT / "README.md", *sorted((DOCS / "tutorial").glob("*.md"))]
+    documents.append(DOCS / "how-to" / "print-a-mesh.md")
     return [
         pytest.param(
             path,

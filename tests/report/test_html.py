@@ -10,7 +10,7 @@ import pytest
 
 from phantoms import ellipsoid_mask, oblique_geometry
 from voxloop.errors import UsageError
-from voxloop.mesh.certify import Tolerances
+from voxloop.mesh.certificate.certify import Tolerances
 from voxloop.mesh.surfaces import mesh_label
 from voxloop.metrics.score import LabelScore, score_case
 from voxloop.metrics.table import summarise

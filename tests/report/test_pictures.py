@@ -11,7 +11,7 @@ import pytest
 
 from phantoms import ellipsoid_mask, oblique_geometry
 from voxloop.errors import DataError, UsageError
-from voxloop.mesh.extract import extract_surface
+from voxloop.mesh.extraction.extract import extract_surface
 from voxloop.mesh.mesh import Mesh
 from voxloop.report.curves import Curve, learning_curve_png
 from voxloop.report.meshes import meshes_png
@@ -206,7 +206,7 @@ def test_a_ball_before_another_hides_it_and_one_beside_it_lies_on_its_side(
     front = ball.moved(back.vertices_mm + 12 * np.array(towards))
     side = ball.moved(back.vertices_mm + 12 * np.array(right))
     camera = Camera(view, (0.0, 0.0, 0.0), 0.25, 160)
-    pixels = shade([front, back, side], np.eye(3), camera)
+    pixels = shade([front, back, side], list(np.eye(3)), camera)
     hue = np.argmax(pixels, axis=2)
     drawn = pixels.min(axis=2) < 0.6
     assert set(hue[drawn].tolist()) == {0, 2}

@@ -1,4 +1,4 @@
-"""The verbs that work on plain files, without a workspace: `evaluate`, `mesh`."""
+"""The verb that compares plain files, without a workspace: `evaluate`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from voxloop.cli.result import Result, Table, counted
 
 if TYPE_CHECKING:  # numpy and scipy, which `voxloop --help` can do without
     from voxloop.metrics.table import Summary
-    from voxloop.workspace.actions.mesh import MeshResult
 
-__all__ = ["evaluate", "mesh", "register"]
+__all__ = ["evaluate", "register"]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    for command in (evaluate, mesh):
-        app.command()(command)
+    """Add the command to the program."""
+    app.command()(evaluate)
 
 
 def evaluate(
@@ -66,39 +64,6 @@ def evaluate(
     return screen.show(result)
 
 
-def mesh(
-    label_map: Annotated[Path, typer.Argument(help="A label map, or a folder of them.")],
-    *,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the surfaces; created if need be.")
-    ] = Path("meshes"),
-    label: LabelOption = None,
-    json: JsonOption = False,
-) -> int:
-    """Make a printable surface of every label, each with its certificate."""
-    from voxloop.workspace.actions.mesh import mesh as action
-
-    screen = Screen(json=json)
-    table = parse_labels(label) if label else None
-    with screen.progress() as progress:
-        done = action(label_map, out, labels=table, progress=progress)
-    failed = tuple(
-        f"{case}, {certificate.name}: {'; '.join(certificate.reasons)}"
-        for case, found in done.certificates.items()
-        for certificate in found
-        if not certificate.passed
-    )
-    count = sum(len(found) for found in done.certificates.values())
-    result = Result(
-        summary=f"{counted(count, 'surface')}, {count - len(failed)} of them certified",
-        document=done.to_json(),
-        tables=(_certificate_table(done),),
-        wrote=done.wrote,
-        warnings=failed,
-    )
-    return screen.show(result)
-
-
 def _summary_table(summaries: tuple[Summary, ...]) -> Table:
     rows = tuple((s.name, s.metric, s.mean, _interval(s), s.n, s.undefined) for s in summaries)
     columns = ("label", "metric", "mean", "95 % interval", "n", "undefined")
@@ -109,21 +74,3 @@ def _interval(summary: Summary) -> str:
     if summary.low is None or summary.high is None:
         return summary.note
     return f"{summary.low:.3f} to {summary.high:.3f}"
-
-
-def _certificate_table(done: MeshResult) -> Table:
-    rows = tuple(
-        (
-            case,
-            certificate.name,
-            "passed" if certificate.passed else "failed",
-            certificate.triangles,
-            certificate.volume_mm3 / 1000,
-            certificate.volume_change_percent,
-            certificate.distance.p95_mm,
-        )
-        for case, found in done.certificates.items()
-        for certificate in found
-    )
-    columns = ("case", "label", "state", "triangles", "ml", "change %", "p95 error mm")
-    return Table("surfaces", columns, rows)

@@ -10,7 +10,16 @@ from typing import Annotated
 
 import typer
 
-from voxloop.cli import advice, doctor, files, learning, research, segmenting, workspace
+from voxloop.cli import (
+    advice,
+    doctor,
+    files,
+    learning,
+    meshing,
+    research,
+    segmenting,
+    workspace,
+)
 from voxloop.cli.render import Screen
 from voxloop.errors import (
     InterruptedJobError,
@@ -31,7 +40,9 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for _group in (workspace, learning, segmenting, advice, files, research, doctor):
+for _group in (
+    workspace, learning, segmenting, advice, files, meshing, research, doctor,
+):  # fmt: skip
     _group.register(app)
 
 

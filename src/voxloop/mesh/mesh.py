@@ -85,8 +85,20 @@ class Mesh:
     @cached_property
     def bounds_mm(self) -> VertexArray:
         """Lowest and highest coordinate along each world axis, (2, 3)."""
-        used = self.vertices_mm[np.unique(self.faces)]
+        used = self.vertices_mm[self.used_vertices]
         return np.stack([used.min(axis=0), used.max(axis=0)])
+
+    @cached_property
+    def used_vertices(self) -> npt.NDArray[np.int64]:
+        """Indices of the vertices that some face has, ascending."""
+        used = np.zeros(len(self.vertices_mm), dtype=bool)
+        used[self.faces.ravel()] = True
+        return np.flatnonzero(used)
+
+    @cached_property
+    def piece_of_face(self) -> npt.NDArray[np.int64]:
+        """The piece (F,) each face belongs to, numbered from 0; faces hang together by vertices."""
+        return _pieces(self.faces, len(self.vertices_mm))
 
     @cached_property
     def _origin_mm(self) -> VertexArray:
@@ -97,6 +109,21 @@ class Mesh:
     def _tetrahedra_mm3(self) -> npt.NDArray[np.float64]:
         first = self.vertices_mm[self.faces[:, 0]] - self._origin_mm
         return np.asarray((first * self.face_vectors_mm2).sum(axis=1) / 3)
+
+
+def _pieces(faces: FaceArray, vertices: int) -> npt.NDArray[np.int64]:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    starts, ends = faces[:, :2].ravel(), faces[:, 1:].ravel()
+    ones = np.ones(len(starts), dtype=bool)
+    graph = coo_array((ones, (starts, ends)), shape=(vertices, vertices))
+    _, of_vertex = connected_components(graph, directed=False)
+    found = of_vertex[faces[:, 0]]
+    # vertices without faces are pieces too to the graph, but not to a surface
+    present = np.zeros(vertices, dtype=bool)
+    present[found] = True
+    return np.asarray((np.cumsum(present) - 1)[found], dtype=np.int64)
 
 
 def _bad(expected: str, found: str) -> DataError:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from voxloop.mesh.certify import Certificate
+from voxloop.mesh.certificate.certify import Certificate
 from voxloop.mesh.mesh import Mesh
 from voxloop.mesh.surfaces import mesh_labels
 from voxloop.metrics.table import LabelScore, SliceScore, Summary
@@ -52,8 +52,8 @@ class ShownCase:
             image,
             reference,
             prediction,
-            {value: surface for value, (surface, _) in made.items()},
-            tuple(certificate for _, certificate in made.values()),
+            made.surfaces,
+            tuple(made.certificates.values()),
         )
 
     @cached_property

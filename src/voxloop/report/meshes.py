@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from voxloop.errors import UsageError
 from voxloop.mesh.mesh import Mesh
@@ -15,8 +16,11 @@ from voxloop.volume.labels import LabelTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-__all__ = ["meshes_png"]
+__all__ = ["draw_views", "meshes_png"]
+
+FloatArray = npt.NDArray[np.float64]
 
 _PANEL_PX = 400
 _GAP_IN = 0.3
@@ -36,28 +40,52 @@ def meshes_png(
     Raises:
         UsageError: if there are no meshes or no views.
     """
+    colours = [np.array(_rgb(labels.colour(value))) for value in meshes]
+    names = {labels.names[value]: labels.colour(value) for value in meshes}
+    figure = draw_views(
+        list(meshes.values()), colours, views, bottom_in=legend_height_in(len(names)) + 0.1
+    )
+    draw_legend(figure, names, bottom_in=0.08)
+    return to_png(figure)
+
+
+def draw_views(
+    meshes: Sequence[Mesh],
+    colours: Sequence[FloatArray],
+    views: Sequence[View],
+    *,
+    bottom_in: float,
+) -> Figure:
+    """A figure with one panel per direction, to one scale with a bar in mm.
+
+    Args:
+        meshes: surfaces in world millimetres.
+        colours: one for each mesh, as `shade` takes them.
+        views: directions.
+        bottom_in: room left below the panels.
+
+    Raises:
+        UsageError: if there are no meshes or no views.
+    """
     if not meshes or not views:
         raise UsageError("a picture of meshes needs at least one mesh and one view")
-    low = np.min([mesh.bounds_mm[0] for mesh in meshes.values()], axis=0)
-    high = np.max([mesh.bounds_mm[1] for mesh in meshes.values()], axis=0)
+    low = np.min([mesh.bounds_mm[0] for mesh in meshes], axis=0)
+    high = np.max([mesh.bounds_mm[1] for mesh in meshes], axis=0)
     x, y, z = ((low + high) / 2).tolist()
     pixel_mm = 1.12 * float((high - low).max()) / _PANEL_PX
-    colours = np.array([_rgb(labels.colour(value)) for value in meshes])
-    names = {labels.names[value]: labels.colour(value) for value in meshes}
-    panel, bottom, top = 2.75, legend_height_in(len(names)) + 0.1, 0.3
-    width, height = (panel + _GAP_IN) * len(views) - _GAP_IN, panel + bottom + top
+    panel, top = 2.75, 0.3
+    width, height = (panel + _GAP_IN) * len(views) - _GAP_IN, panel + bottom_in + top
     figure = new_figure(width, height)
     for number, view in enumerate(views):
         left = number * (panel + _GAP_IN)
-        box = (left / width, bottom / height, panel / width, panel / height)
+        box = (left / width, bottom_in / height, panel / width, panel / height)
         axes = figure.add_axes(box)
         camera = Camera(view, (x, y, z), pixel_mm, _PANEL_PX)
-        axes.imshow(shade(list(meshes.values()), colours, camera), interpolation="antialiased")
+        axes.imshow(shade(meshes, colours, camera), interpolation="antialiased")
         _name_sides(axes, view)
         if number == 0:
             _draw_bar(axes, pixel_mm)
-    draw_legend(figure, names, bottom_in=0.08)
-    return to_png(figure)
+    return figure
 
 
 def _name_sides(axes: Axes, view: View) -> None:

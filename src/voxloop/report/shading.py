@@ -64,12 +64,13 @@ class Camera:
     size_px: int
 
 
-def shade(meshes: Sequence[Mesh], colours: FloatArray, camera: Camera) -> FloatArray:
+def shade(meshes: Sequence[Mesh], colours: Sequence[FloatArray], camera: Camera) -> FloatArray:
     """Draw closed surfaces, lit from the upper left, on white.
 
     Args:
         meshes: outward oriented surfaces; what faces away is not drawn.
-        colours: (N, 3) red, green, blue from 0 to 1, one per mesh.
+        colours: for each mesh red, green, blue from 0 to 1: (3,) for all of it, or (V, 3), one
+            per vertex, which run into each other between them.
         camera: direction, place and scale.
 
     Returns:
@@ -80,19 +81,19 @@ def shade(meshes: Sequence[Mesh], colours: FloatArray, camera: Camera) -> FloatA
     normal = np.zeros((size * size, 3))
     colour = np.ones((size * size, 3))
     for mesh, tint in zip(meshes, colours, strict=True):
-        corners, normals = _projected(mesh, camera)
-        for place, z, facing in _fragments(corners, normals, size):
+        corners, traits = _projected(mesh, tint, camera)
+        for place, z, found in _fragments(corners, traits, size):
             nearer = z > depth[place]
             hit = place[nearer]
-            depth[hit], normal[hit], colour[hit] = z[nearer], facing[nearer], tint
+            depth[hit], normal[hit], colour[hit] = z[nearer], found[nearer, :3], found[nearer, 3:]
     lit = _lit(colour, normal, np.isfinite(depth))
     lit *= _depth_shadow(depth.reshape(size, size)).reshape(-1, 1)
     tiles = lit.reshape(camera.size_px, _OVERSAMPLING, camera.size_px, _OVERSAMPLING, 3)
     return np.asarray(tiles.mean(axis=(1, 3)))
 
 
-def _projected(mesh: Mesh, camera: Camera) -> tuple[FloatArray, FloatArray]:
-    """Corners (F, 3, 3) as column, row, depth in fine pixels, and their normals (F, 3, 3)."""
+def _projected(mesh: Mesh, tint: FloatArray, camera: Camera) -> tuple[FloatArray, FloatArray]:
+    """Corners (F, 3, 3) as column, row, depth in fine pixels; normals, colours (F, 3, 6)."""
     scale = _OVERSAMPLING / camera.pixel_mm
     axes = camera.view.axes
     points = (mesh.vertices_mm - np.array(camera.centre_mm)) @ axes.T * scale
@@ -100,13 +101,14 @@ def _projected(mesh: Mesh, camera: Camera) -> tuple[FloatArray, FloatArray]:
     points[:, :2] += camera.size_px * _OVERSAMPLING / 2 - 0.5
     towards = mesh.face_vectors_mm2 @ axes[2] > 0
     faces = mesh.faces[towards]
-    return points[faces], (mesh.vertex_normals @ axes.T)[faces]
+    tints = np.broadcast_to(tint, points.shape)
+    return points[faces], np.concatenate([mesh.vertex_normals @ axes.T, tints], axis=1)[faces]
 
 
 def _fragments(
-    corners: FloatArray, normals: FloatArray, size: int
+    corners: FloatArray, traits: FloatArray, size: int
 ) -> Iterator[tuple[npt.NDArray[np.int64], FloatArray, FloatArray]]:
-    """The pixels that triangles cover, a chunk at a time: flat index, depth, normal.
+    """The pixels that triangles cover, a chunk at a time: flat index, depth, traits.
 
     Within a chunk every pixel comes once, with the nearest triangle.
     """
@@ -115,6 +117,7 @@ def _fragments(
     extent = np.maximum(high - low, 0)
     count = extent.prod(axis=1)
     ends = np.cumsum(count)
+    planes = _barycentric(corners[:, :, :2])
     start = 0
     while start < len(corners):
         before = ends[start] - count[start]
@@ -123,7 +126,8 @@ def _fragments(
         rank = np.arange(len(chosen)) - (ends - count)[chosen] + before
         column = low[chosen, 0] + rank % np.maximum(extent[chosen, 0], 1)
         row = low[chosen, 1] + rank // np.maximum(extent[chosen, 0], 1)
-        weights = _barycentric(corners[chosen, :, :2], column, row)
+        terms = planes[chosen]
+        weights = terms[:, 0] * column[:, None] + terms[:, 1] * row[:, None] + terms[:, 2]
         inside = (weights >= -1e-9).all(axis=1)
         chosen, weights = chosen[inside], weights[inside]
         place = (row * size + column)[inside]
@@ -131,21 +135,27 @@ def _fragments(
         order = np.lexsort((-z, place))
         place, first = np.unique(place[order], return_index=True)
         nearest = order[first]
-        facing = (weights[nearest, :, None] * normals[chosen[nearest]]).sum(axis=1)
-        yield place, z[nearest], facing
+        found = (weights[nearest, :, None] * traits[chosen[nearest]]).sum(axis=1)
+        yield place, z[nearest], found
         start = stop
 
 
-def _barycentric(
-    corners: FloatArray, column: npt.NDArray[np.int64], row: npt.NDArray[np.int64]
-) -> FloatArray:
+def _barycentric(corners: FloatArray) -> FloatArray:
+    """How the weights of a triangle's corners run over the picture: (F, 3, 3).
+
+    Rows are to be multiplied with column, row and one; columns are the corners' weights. All of a
+    triangle without area lies outside.
+    """
     a, b, c = (corners[:, corner] for corner in range(3))
     area = _cross(b - a, c - a)
-    area = np.where(np.abs(area) < 1e-12, np.inf, area)
-    point = np.stack([column, row], axis=1)
-    second = _cross(point - a, c - a) / area
-    third = _cross(b - a, point - a) / area
-    return np.stack([1 - second - third, second, third], axis=1)
+    flat = np.abs(area) < 1e-12
+    area = np.where(flat, np.inf, area)
+    second, third = (
+        np.stack([edge[:, 1], -edge[:, 0], _cross(edge, a)], axis=1) * (sign / area)[:, None]
+        for edge, sign in ((c - a, 1.0), (b - a, -1.0))
+    )
+    first = np.where(flat, -1.0, 1.0)[:, None] * [0.0, 0.0, 1.0] - second - third
+    return np.stack([first, second, third], axis=2)
 
 
 def _cross(u: FloatArray, v: FloatArray) -> FloatArray:

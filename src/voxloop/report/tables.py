@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from voxloop.mesh.certify import Certificate
+from voxloop.mesh.certificate.certify import Certificate
 from voxloop.metrics.bootstrap import LEVEL
 from voxloop.metrics.score import LabelScore
 from voxloop.metrics.table import Summary
@@ -72,13 +72,13 @@ def case_table(scores: Iterable[LabelScore], metrics: Sequence[str] = _METRICS) 
 def certificate_table(certificates: Iterable[Certificate]) -> Table:
     """Mesh certificates, one per row; the last column says passed, or why not."""
     header = (
-        "label", "ml", "volume %", "mean mm", "p95 mm", "max mm", "triangles", "pieces", "Euler",
-        "verdict",
+        "label", "ml", "volume %", "mean mm", "p95 mm", "max mm", "wall mm", "steps %",
+        "triangles", "pieces", "Euler", "crossings", "verdict",
     )  # fmt: skip
     caption = (
         "Mesh certificates: volume change against the label's voxels; distance to the label map's "
-        "own surface, signed mean (positive outside), 95th percentile and largest. "
-        "Self-intersection is not checked."
+        "own surface, signed mean (positive outside), 95th percentile and largest; thinnest wall; "
+        "share of the area that leans like the steps of voxels; pairs of faces that cross."
     )
     return Table(caption, header, tuple(_certificate_row(found) for found in certificates))
 
@@ -92,9 +92,12 @@ def _certificate_row(found: Certificate) -> tuple[str, ...]:
         f"{distance.signed_mean_mm:+z.2f}",
         f"{distance.p95_mm:.2f}",
         f"{distance.max_mm:.2f}",
+        _DASH if found.wall is None else f"{found.wall.minimum_mm:.2f}",
+        f"{found.stairs_percent:.0f}",
         f"{found.triangles}",
         f"{topology.components}",
         f"{topology.euler_number}",
+        f"{found.crossings.pairs}",
         "passed" if found.passed else "failed: " + "; ".join(found.reasons),
     )
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from voxloop.compute.atomic import write_bytes, write_json
 from voxloop.compute.progress import Progress, ProgressSink, silent
 from voxloop.dataset.tables import label_map_files, label_table_for
-from voxloop.io.formats import read_label_map, strip_suffix
-from voxloop.mesh.certify import Certificate
-from voxloop.mesh.export import write_stl
-from voxloop.mesh.surfaces import mesh_labels
-from voxloop.report.meshes import meshes_png
+from voxloop.errors import DataError, LimitError, Problem
+from voxloop.io.formats import read_geometry, read_label_map, read_volume, strip_suffix
+from voxloop.mesh.certificate.certify import Certificate
+from voxloop.mesh.shop.alteration import Alteration
 from voxloop.volume.labels import LabelTable
+from voxloop.workspace.mesh_case import make_surfaces, write_surfaces
+from voxloop.workspace.mesh_options import MeshOptions, plates, uncertainty_files
 
-__all__ = ["MeshResult", "certificate_document", "mesh"]
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
+__all__ = ["MeshResult", "mesh"]
 
 
 @dataclass(frozen=True)
@@ -29,27 +27,38 @@ class MeshResult:
     Attributes:
         certificates: per case, the certificate of each label that is present.
         absent: per case, names of labels without a voxel.
-        wrote: surfaces, certificates and pictures.
+        wrote: surfaces, certificates, pictures and pages.
+        alterations: per case and part, what was changed for the printer.
+        warnings: per case, what somebody should know before printing.
+        failed: what is wrong with the cases of which nothing was written.
     """
 
     certificates: dict[str, tuple[Certificate, ...]]
     absent: dict[str, tuple[str, ...]]
     wrote: tuple[Path, ...]
+    alterations: dict[str, dict[str, tuple[Alteration, ...]]] = field(default_factory=dict)
+    warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    failed: tuple[Problem, ...] = ()
 
     @property
     def all_passed(self) -> bool:
-        """True if nothing was found against any surface."""
-        return all(c.passed for found in self.certificates.values() for c in found)
+        """True if nothing was found against any surface, and no case failed."""
+        certificates = (c for found in self.certificates.values() for c in found)
+        return not self.failed and all(c.passed for c in certificates)
 
     def to_json(self) -> dict[str, Any]:
         """The result as a document."""
         return {
             "passed": self.all_passed,
             "certificates": {
-                case: [certificate_document(c) for c in found]
-                for case, found in self.certificates.items()
+                case: [c.to_json() for c in found] for case, found in self.certificates.items()
             },
             "absent": {case: list(names) for case, names in self.absent.items()},
+            "alterations": {
+                case: {name: [a.to_json() for a in made] for name, made in parts.items()}
+                for case, parts in self.alterations.items()
+            },
+            "failed": [str(problem) for problem in self.failed],
         }
 
 
@@ -58,45 +67,78 @@ def mesh(
     out: Path,
     *,
     labels: LabelTable | None = None,
+    options: MeshOptions | None = None,
     progress: ProgressSink = silent,
 ) -> MeshResult:
-    """Write each label as a binary STL in patient millimetres (LPS), with its certificate.
+    """Write the surfaces of each label of each case, with certificates, pictures and a page.
+
+    STL files hold one label each, `<case>_<label>.stl`; files of the other formats all labels of
+    a case. A case that is bad is left out and named; the others are made.
 
     Args:
         label_map: a file, or a folder of them.
-        out: folder for `<case>_<label>.stl`, `<case>_certificates.json` and a picture.
+        out: folder for what is written.
         labels: the label table; where None it is found as `evaluate` finds it.
-        progress: told about each file.
+        options: how; as STL with the default tolerance where None.
+        progress: told about each case.
 
     Raises:
-        DataError: if a label map is bad or holds no label.
+        DataError: if all label maps are bad, no label is found, or a file of uncertainty is
+            missing.
+        UsageError: if the text of the plate cannot be drawn.
+        LimitError: if something is too large; the case is named.
         StorageError: if the disk refuses.
     """
+    wanted = options or MeshOptions()
     files = label_map_files(label_map)
-    table, ignore_value = label_table_for(files, labels)
-    certificates, absent, wrote = {}, {}, []
-    for number, path in enumerate(files, start=1):
-        case = strip_suffix(path.name)
-        progress(Progress("meshing", number - 1, len(files), case))
-        found = read_label_map(path, table, ignore_value=ignore_value)
-        made = mesh_labels(found)
-        for surface, certificate in made.values():
-            stl = out / f"{case}_{_UNSAFE.sub('-', certificate.name)}.stl"
-            write_stl(stl, surface)
-            wrote.append(stl)
-        certificates[case] = tuple(certificate for _, certificate in made.values())
-        absent[case] = tuple(name for value, name in table.names.items() if value not in made)
-        document = out / f"{case}_certificates.json"
-        write_json(document, [certificate_document(c) for c in certificates[case]])
-        wrote.append(document)
-        if made:
-            picture = out / f"{case}_meshes.png"
-            write_bytes(picture, meshes_png({v: m for v, (m, _) in made.items()}, table))
-            wrote.append(picture)
-    progress(Progress("meshing", len(files), len(files)))
-    return MeshResult(certificates, absent, tuple(wrote))
+    case_ids = {path: strip_suffix(path.name) for path in files}
+    made_plates = plates(wanted, case_ids.values())
+    doubts = uncertainty_files(wanted, files)
+    sound, failed = _readable(files)
+    table, ignore_value = label_table_for(sound, labels)
+    certificates, absent, alterations, warnings = {}, {}, {}, {}
+    wrote: list[Path] = []
+    for number, path in enumerate(sound):
+        case_id = case_ids[path]
+        progress(Progress("meshing", number, len(sound), case_id))
+        try:
+            label_map_read = read_label_map(path, table, ignore_value=ignore_value)
+            doubt = read_volume(doubts[path]) if path in doubts else None
+            made = make_surfaces(
+                case_id, label_map_read, wanted, doubt=doubt, plate=made_plates.get(case_id)
+            )
+        except DataError as error:
+            failed += [_of_case(problem, case_id) for problem in error.problems]
+            continue
+        except LimitError as error:
+            raise LimitError(f'case "{case_id}": {error}') from error
+        wrote += write_surfaces(made, out, wanted)
+        certificates[case_id], absent[case_id] = made.certificates, made.absent
+        alterations[case_id], warnings[case_id] = made.alterations, made.warnings
+    if not certificates:
+        raise DataError(failed)
+    progress(Progress("meshing", len(sound), len(sound)))
+    return MeshResult(certificates, absent, tuple(wrote), alterations, warnings, tuple(failed))
 
 
-def certificate_document(certificate: Certificate) -> dict[str, Any]:
-    """A certificate as a JSON-ready document, `passed` first."""
-    return {"passed": certificate.passed, **asdict(certificate)}
+def _readable(files: Iterable[Path]) -> tuple[list[Path], list[Problem]]:
+    """The files whose grids are sound, and what is wrong with the others.
+
+    Raises:
+        DataError: if none is; all problems are told.
+    """
+    sound, problems = [], []
+    for path in files:
+        try:
+            read_geometry(path)
+        except DataError as error:
+            problems += [_of_case(problem, strip_suffix(path.name)) for problem in error.problems]
+        else:
+            sound.append(path)
+    if not sound:
+        raise DataError(problems)
+    return sound, problems
+
+
+def _of_case(problem: Problem, case_id: str) -> Problem:
+    return replace(problem, where=f'case "{case_id}", {problem.where}')

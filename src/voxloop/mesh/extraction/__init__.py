@@ -1,0 +1,1 @@
+"""From voxels to surfaces: all labels together, halfway between their voxels."""

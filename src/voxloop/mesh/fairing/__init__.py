@@ -1,0 +1,1 @@
+"""Smoother surfaces of fewer triangles, within a budget of millimetres."""

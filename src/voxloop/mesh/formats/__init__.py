@@ -1,0 +1,1 @@
+"""Surfaces as files for printers and viewers, one writer per format."""

@@ -1,0 +1,1 @@
+"""What is done to a surface for the printer; every operation writes down what it altered."""
