@@ -98,7 +98,7 @@ def _no_foreground(stack: contextlib.ExitStack) -> Adapt:
 
 def _no_body_scale(stack: contextlib.ExitStack) -> Adapt:
     """Masked scans are standardised with their emptiness counted in."""
-    _replace(stack, "voxloop.plan.intensities._empty_value", lambda _values: None)
+    _replace(stack, "voxloop.plan.intensities._empty_value", lambda _values, _lowest: None)
     return _as_it_is
 
 
