@@ -7,12 +7,13 @@ OUT ?= demo-output
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DOCS_INSTALLED := .venv/.docs-installed
+BROWSER_INSTALLED := .venv/.browser-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CODE := src tests tools benchmarks examples
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint format bench bench-training docs reference clean
+.PHONY: help demo test test-slow test-browser lint format bench bench-training docs reference clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) \
@@ -26,6 +27,9 @@ test: $(INSTALLED) ## Run the tests that take minutes in all
 
 test-slow: $(INSTALLED) ## Run the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
+
+test-browser: $(BROWSER_INSTALLED) ## Play sessions in the page with the system's Chromium
+	$(BIN)/python -m pytest -m browser tests/serve/browser
 
 lint: $(INSTALLED) ## Check style, format and types
 	$(BIN)/ruff check $(CODE)
@@ -71,4 +75,8 @@ $(INSTALLED): requirements/lock.txt pyproject.toml | .venv/bin/python
 
 $(DOCS_INSTALLED): requirements/docs.txt $(INSTALLED)
 	@$(PIP) install --requirement requirements/docs.txt
+	@touch $@
+
+$(BROWSER_INSTALLED): requirements/browser.txt $(INSTALLED)
+	@$(PIP) install --requirement requirements/browser.txt
 	@touch $@

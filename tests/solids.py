@@ -8,9 +8,9 @@ import manifold3d
 import numpy as np
 import trimesh
 
+from voxloop.mesh.certificate.topology import topology
 from voxloop.mesh.mesh import Mesh
 from voxloop.mesh.shop.solid import from_solid
-from voxloop.mesh.certificate.topology import topology
 
 __all__ = ["AWAY", "ball", "block", "check_printable", "mesh_of", "solid_block", "vertex_set"]
 

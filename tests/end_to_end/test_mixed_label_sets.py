@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bodies import LABELS, small_network, write_bodies
-from study import voxloop
 
+from study import voxloop
 from voxloop.io.formats import read_label_map, write_label_map
 from voxloop.metrics.overlap import dice, measure_overlap
 from voxloop.model.checkpoint import load_checkpoint

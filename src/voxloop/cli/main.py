@@ -16,8 +16,11 @@ from voxloop.cli import (
     files,
     learning,
     meshing,
+    packing,
     research,
+    reviewing,
     segmenting,
+    serving,
     workspace,
 )
 from voxloop.cli.render import Screen
@@ -41,7 +44,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 for _group in (
-    workspace, learning, segmenting, advice, files, meshing, research, doctor,
+    workspace, learning, packing, serving, reviewing, segmenting, advice, files, meshing, research,
+    doctor,
 ):  # fmt: skip
     _group.register(app)
 

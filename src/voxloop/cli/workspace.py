@@ -130,7 +130,10 @@ def info(*, workspace: WorkspaceOption = HERE, json: JsonOption = False) -> int:
 def collect(
     sources: Annotated[
         list[Path],
-        typer.Argument(help="A folder of label maps named by case, or single label maps."),
+        typer.Argument(
+            help="A folder of label maps named by case, single label maps, or a folder that "
+            "`voxloop pack` wrote."
+        ),
     ],
     *,
     workspace: WorkspaceOption = HERE,
@@ -162,6 +165,13 @@ def collect(
         int | None,
         typer.Option(help="A value that means not looked at, beside 255.", show_default="none"),
     ] = None,
+    confirm: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="QUERY",
+            help="Number of a query in a pack whose proposal is right as it is; once for each.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> int:
     """Store label maps that people have drawn; nothing older is ever overwritten."""
@@ -175,12 +185,15 @@ def collect(
     opened = Workspace.open(workspace)
     policy = None if looked_at is None else LookedAt(looked_at)
     names = None if asked is None else tuple(asked)
-    options = CollectOptions(policy, axis, names, author, seconds, ignore_value)
+    options = CollectOptions(
+        policy, axis, names, author, seconds, ignore_value, confirm=frozenset(confirm or ())
+    )
     with screen.progress() as progress:
         done = action(opened, sources, options, progress)
     result = Result(
         summary=f"stored {counted(len(done.stored), 'annotation')}, "
-        f"{len(done.unchanged)} said nothing new, {len(done.answered)} queries answered",
+        f"{len(done.unchanged)} said nothing new, {len(done.answered)} queries answered"
+        + (f", {len(done.untouched)} not touched" if done.untouched else ""),
         document=done.to_json(),
         wrote=tuple(opened.layout.revision_map(r.case_id, r.number) for r in done.stored),
         warnings=done.warnings,

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from voxloop.errors import DataError, Problem
-from voxloop.volume.boxes import Box
+from voxloop.volume.boxes import Box, bounding_box
 from voxloop.volume.labels import BACKGROUND, IGNORE, LabelTable
-from voxloop.volume.volume import LabelArray, LabelMap
+from voxloop.volume.volume import LabelArray, LabelMap, count_values
 
 __all__ = ["Annotation", "Target", "annotate_region", "merge"]
 
@@ -40,13 +40,14 @@ class Annotation:
         unknown = self.asked - set(self.label_map.labels.values)
         if not self.asked or unknown:
             raise _bad("labels asked for that are in the label table", f"{sorted(self.asked)}")
-        present = set(np.unique(self.label_map.array).tolist()) - {BACKGROUND, IGNORE}
+        counts = count_values(self.label_map.array)
+        present = set(np.flatnonzero(counts).tolist()) - {BACKGROUND, IGNORE}
         if present - self.asked:
             raise _bad(
                 f"only the labels asked for, {sorted(self.asked)}",
                 f"also {sorted(present - self.asked)}",
             )
-        if not self.looked_at.any():
+        if counts[IGNORE] == self.label_map.array.size:
             raise _bad("at least one voxel that was looked at", "none")
 
     @classmethod
@@ -100,6 +101,43 @@ class Target:
         """Where somebody looked for any label, (I, J, K)."""
         return np.asarray(self.values != IGNORE)
 
+    @classmethod
+    def empty(cls, shape: tuple[int, int, int], labels: LabelTable) -> Target:
+        """Nothing is known yet.
+
+        Args:
+            shape: the case's grid.
+            labels: the label table.
+        """
+        # the first axis runs fastest, as in the files that are joined with it
+        values = np.full(shape, IGNORE, dtype=np.uint8, order="F")
+        return cls(values, np.zeros(shape, dtype=np.uint8, order="F"), (frozenset(),), labels)
+
+    def joined(self, annotation: Annotation) -> Target:
+        """With a newer annotation on the same grid; see `merge`. This target stays as it is.
+
+        Args:
+            annotation: with the same label table.
+        """
+        sets = list(self.asked_sets)
+        box = bounding_box(annotation.looked_at)
+        if box is None:  # cannot be: somebody looked somewhere
+            return self
+        values, asked = self.values.copy(order="K"), self.asked.copy(order="K")
+        old, old_asked = values[box.slices], asked[box.slices]
+        new = annotation.label_map.array[box.slices]
+        looked = new != IGNORE
+        kept = ~np.isin(old, [IGNORE, BACKGROUND, *annotation.asked])
+        joined = np.arange(256, dtype=np.uint8)
+        for index in np.unique(old_asked[looked]).tolist():
+            union = sets[index] | annotation.asked
+            if union not in sets:
+                sets.append(union)
+            joined[index] = sets.index(union)
+        values[box.slices] = np.where(looked & ~(kept & (new == BACKGROUND)), new, old)
+        asked[box.slices] = np.where(looked, joined[old_asked], old_asked)
+        return Target(values, asked, tuple(sets), self.labels)
+
 
 def merge(
     annotations: Iterable[Annotation], shape: tuple[int, int, int], labels: LabelTable
@@ -114,22 +152,10 @@ def merge(
         shape: the case's grid.
         labels: the label table of all annotations.
     """
-    values = np.full(shape, IGNORE, dtype=np.uint8)
-    asked = np.zeros(shape, dtype=np.uint8)
-    sets: list[frozenset[int]] = [frozenset()]
+    target = Target.empty(shape, labels)
     for annotation in annotations:
-        new = annotation.label_map.array
-        looked = new != IGNORE
-        kept = ~np.isin(values, [IGNORE, BACKGROUND, *annotation.asked])
-        values = np.where(looked & ~(kept & (new == BACKGROUND)), new, values)
-        joined = np.arange(256, dtype=np.uint8)
-        for index in np.unique(asked[looked]).tolist():
-            union = sets[index] | annotation.asked
-            if union not in sets:
-                sets.append(union)
-            joined[index] = sets.index(union)
-        asked = np.where(looked, joined[asked], asked)
-    return Target(values, asked, tuple(sets), labels)
+        target = target.joined(annotation)
+    return target
 
 
 def _bad(expected: str, found: str) -> DataError:

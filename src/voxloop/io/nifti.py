@@ -16,7 +16,7 @@ from voxloop.io.nifti_forms import find_affine, forms_agree
 from voxloop.io.payload import Header, Payload
 from voxloop.volume.geometry import Geometry
 
-__all__ = ["read_header", "write"]
+__all__ = ["encode", "read_header", "write"]
 
 _SIZES = {348: (b"n+1\0", 344), 540: (b"n+2\0", 4)}
 """Size of the header, as it says itself, to its magic bytes and where they are."""
@@ -53,6 +53,17 @@ def write(path: Path, array: npt.NDArray[Any], geometry: Geometry) -> None:
     Raises:
         StorageError: if the disk refuses.
     """
+    image = _image(array, geometry)
+    with atomic_path(path) as temporary:
+        image.to_filename(temporary)
+
+
+def encode(array: npt.NDArray[Any], geometry: Geometry) -> bytes:
+    """The bytes of the file that `write` writes, not compressed."""
+    return bytes(_image(array, geometry).to_bytes())
+
+
+def _image(array: npt.NDArray[Any], geometry: Geometry) -> Any:
     import nibabel as nib  # costs a tenth of a second; most commands write nothing
 
     image = nib.Nifti1Image(array, geometry.matrix, dtype=array.dtype)
@@ -61,8 +72,7 @@ def write(path: Path, array: npt.NDArray[Any], geometry: Geometry) -> None:
     image.set_qform(geometry.matrix, code=_SCANNER)
     if not forms_agree(image.header, geometry.shape):
         image.set_qform(None, code=0)
-    with atomic_path(path) as temporary:
-        image.to_filename(temporary)
+    return image
 
 
 def _first_bytes(path: Path, count: int, *, compressed: bool) -> bytes:

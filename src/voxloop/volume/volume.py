@@ -12,7 +12,7 @@ from voxloop.errors import DataError, Problem
 from voxloop.volume.geometry import Geometry
 from voxloop.volume.labels import BACKGROUND, IGNORE, LabelTable
 
-__all__ = ["LabelArray", "LabelMap", "Volume"]
+__all__ = ["LabelArray", "LabelMap", "Volume", "count_values"]
 
 LabelArray = npt.NDArray[np.uint8]
 
@@ -50,10 +50,7 @@ class LabelMap:
     def __post_init__(self) -> None:
         _check_shape(self.array, self.geometry)
         allowed = {BACKGROUND, IGNORE, *self.labels.values}
-        # slab by slab: counting widens every voxel to eight bytes
-        slabs = self.array.transpose(np.argsort(self.array.strides)[::-1])
-        counts = sum(np.bincount(slab.ravel(order="K"), minlength=256) for slab in slabs)
-        found = set(np.flatnonzero(counts).tolist())
+        found = set(np.flatnonzero(count_values(self.array)).tolist())
         if found - allowed:
             raise DataError(
                 Problem(
@@ -88,6 +85,16 @@ class LabelMap:
         """Volume of the label `value` in millilitres."""
         count = int(np.count_nonzero(self.array == value))
         return count * self.geometry.voxel_volume_mm3 / 1000
+
+
+def count_values(array: LabelArray) -> npt.NDArray[np.int64]:
+    """How many voxels have each value from 0 to 255, (256,); the array has three axes."""
+    # slab by slab: counting widens every voxel to eight bytes
+    slabs = array.transpose(np.argsort(array.strides)[::-1])
+    counts = np.zeros(256, dtype=np.int64)
+    for slab in slabs:
+        counts += np.bincount(slab.ravel(order="K"), minlength=256)
+    return counts
 
 
 def _check_shape(array: npt.NDArray[Any], geometry: Geometry) -> None:

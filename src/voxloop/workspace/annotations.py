@@ -4,120 +4,53 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from voxloop.dataset.annotation import Annotation, Target, merge
+from voxloop.dataset.annotation import Annotation, Target
 from voxloop.errors import DataError, Problem, UsageError
 from voxloop.io.formats import read_label_map, write_label_map
 from voxloop.volume.labels import LabelTable
-from voxloop.volume.volume import LabelArray
+from voxloop.volume.volume import LabelArray, count_values
 from voxloop.workspace.cases import CaseRecord
 from voxloop.workspace.clock import utc_now
 from voxloop.workspace.documents import read_record
 from voxloop.workspace.layout import Layout
+from voxloop.workspace.revisions import (
+    Coverage,
+    Origin,
+    OvertakenError,
+    Revision,
+    StaleError,
+    active,
+)
 from voxloop.workspace.staging import Commit, Staging
+from voxloop.workspace.sums import SUMS, stamp
 
 __all__ = [
     "Coverage",
     "Origin",
     "OvertakenError",
     "Revision",
+    "StaleError",
+    "active",
     "annotations_of",
     "append_revision",
     "coverage_of",
     "draft_revision",
     "load",
+    "newest_hash",
+    "require_newest",
     "stage_map",
     "target_of",
+    "target_until",
+    "target_with",
     "verify",
 ]
-
-
-class OvertakenError(UsageError):
-    """Another delivery for the same case was stored while this one was being prepared."""
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """How much of a case is annotated after a revision.
-
-    Attributes:
-        voxels: looked at for any label.
-        slices: looked at wholly, across the case's slice axis.
-        labels: voxels of each label that was found, by name.
-    """
-
-    voxels: int = 0
-    slices: int = 0
-    labels: dict[str, int] = dataclasses.field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where an annotation comes from.
-
-    Attributes:
-        author: the annotator.
-        tool: what delivered it, e.g. `collect`.
-        round: the round it answers, or None.
-        seconds: what it took, above zero, or None where nobody measured.
-    """
-
-    author: str
-    tool: str
-    round: int | None = None
-    seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Revision:
-    """The record of one delivery for a case.
-
-    Attributes:
-        case_id: the case.
-        number: from 1 on, without gaps.
-        origin: who, with what, when asked, in what time.
-        asked: the labels that were looked for, name to value.
-        parent: hash of the revision before, None for the first.
-        sha256: hash of case, voxels, labels asked for, and parent.
-        created: UTC, ISO 8601.
-        coverage: of the case after this revision.
-    """
-
-    case_id: str
-    number: int
-    origin: Origin
-    asked: dict[str, int]
-    parent: str | None
-    sha256: str
-    created: str
-    coverage: Coverage
-
-    def to_json(self) -> dict[str, Any]:
-        """The record as a document."""
-        document = asdict(self)
-        return {**document.pop("origin"), **document}
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Revision:
-        """Read what `to_json` wrote."""
-        return cls(
-            document["case_id"],
-            document["number"],
-            Origin(*(document[f.name] for f in dataclasses.fields(Origin))),
-            document["asked"],
-            document["parent"],
-            document["sha256"],
-            document["created"],
-            Coverage(**document["coverage"]),
-        )
 
 
 def annotations_of(layout: Layout, case_id: str) -> tuple[Revision, ...]:
@@ -140,7 +73,7 @@ def load(layout: Layout, revision: Revision, labels: LabelTable) -> Annotation:
         remedy = "put these names and values back into [labels] of voxloop.toml"
         raise DataError(Problem(where, expected, f"another value, or none, for {changed}", remedy))
     label_map = read_label_map(path, labels)
-    sealed = _seal(revision.case_id, label_map.array, revision.asked, revision.parent)
+    sealed = _seal(revision, label_map.array)
     if sealed != revision.sha256:
         raise _tampered(where, "the content that was stored", "another content")
     return Annotation(label_map, frozenset(revision.asked.values()))
@@ -148,7 +81,39 @@ def load(layout: Layout, revision: Revision, labels: LabelTable) -> Annotation:
 
 def target_of(layout: Layout, record: CaseRecord, labels: LabelTable) -> Target:
     """All that is known of a case's labels."""
-    return merge(_loaded(layout, record.id, labels), record.geometry.shape, labels)
+    return _known(layout, record, labels, active(annotations_of(layout, record.id)))
+
+
+def target_with(
+    layout: Layout, record: CaseRecord, labels: LabelTable, revision: Revision
+) -> Target:
+    """All that would be known with one more revision that takes another back; nothing is stored.
+
+    Args:
+        layout: the workspace.
+        record: the case.
+        labels: the label table.
+        revision: drafted, with `withdraws`.
+    """
+    counting = active((*annotations_of(layout, record.id), revision))
+    return _known(layout, record, labels, counting)
+
+
+def target_until(layout: Layout, record: CaseRecord, labels: LabelTable, number: int) -> Target:
+    """What was known of a case's labels after one of its revisions.
+
+    Raises:
+        UsageError: if there is no such revision.
+    """
+    revisions = annotations_of(layout, record.id)
+    if not 1 <= number <= len(revisions):
+        raise UsageError(
+            f'case "{record.id}" has {len(revisions)} revisions; there is no revision {number}'
+        )
+    target = Target.empty(record.geometry.shape, labels)
+    for revision in active(revisions[:number]):
+        target = target.joined(load(layout, revision, labels))
+    return target
 
 
 def verify(layout: Layout, case_id: str, labels: LabelTable) -> int:
@@ -177,7 +142,7 @@ def coverage_of(target: Target, slice_axis: int) -> Coverage:
     """
     looked = target.looked_at
     others = tuple(axis for axis in range(3) if axis != slice_axis)
-    counts = np.bincount(target.values.ravel(), minlength=256)
+    counts = count_values(target.values)
     return Coverage(
         voxels=int(np.count_nonzero(looked)),
         slices=int(np.count_nonzero(looked.all(axis=others))),
@@ -193,15 +158,20 @@ def stage_map(staging: Staging, annotation: Annotation) -> Path:
 
 
 def draft_revision(
-    layout: Layout, record: CaseRecord, annotation: Annotation, origin: Origin
+    layout: Layout,
+    record: CaseRecord,
+    annotation: Annotation,
+    origin: Origin,
+    withdraws: int | None = None,
 ) -> Revision:
     """The record of what would be the case's next revision; nothing is written.
 
     Args:
         layout: the workspace.
         record: the case.
-        annotation: what was delivered.
+        annotation: what was delivered; that of the revision taken back if one is.
         origin: where it comes from.
+        withdraws: number of the revision that is taken back, or None.
 
     Raises:
         DataError: if the annotation is not on the case's grid.
@@ -211,13 +181,28 @@ def draft_revision(
     if difference:
         remedy = "label the scan itself, not a resampled or reoriented copy"
         raise DataError(Problem(f'case "{record.id}"', "the scan's grid", difference, remedy))
-    last = _last(layout, record.id)
-    number, parent = (1, None) if last is None else (last.number + 1, last.sha256)
-    asked = {labels.names[value]: value for value in sorted(annotation.asked)}
-    seal = _seal(record.id, annotation.label_map.array, asked, parent)
-    known = itertools.chain(_loaded(layout, record.id, labels), (annotation,))
-    coverage = coverage_of(merge(known, record.geometry.shape, labels), record.slice_axis)
-    return Revision(record.id, number, origin, asked, parent, seal, utc_now(), coverage)
+    earlier = annotations_of(layout, record.id)
+    parent = earlier[-1].sha256 if earlier else None
+    revision = Revision(
+        case_id=record.id,
+        number=len(earlier) + 1,
+        origin=origin,
+        asked={labels.names[value]: value for value in sorted(annotation.asked)},
+        parent=parent,
+        sha256="",
+        created=utc_now(),
+        coverage=Coverage(),
+        withdraws=withdraws,
+    )
+    counting = active((*earlier, revision))
+    target = _known(layout, record, labels, [r for r in counting if r is not revision])
+    if withdraws is None:
+        target = target.joined(annotation)
+    return dataclasses.replace(
+        revision,
+        sha256=_seal(revision, annotation.label_map.array),
+        coverage=coverage_of(target, record.slice_axis),
+    )
 
 
 def append_revision(commit: Commit, layout: Layout, revision: Revision, staged: Path) -> None:
@@ -247,9 +232,42 @@ def append_revision(commit: Commit, layout: Layout, revision: Revision, staged: 
     )
 
 
-def _loaded(layout: Layout, case_id: str, labels: LabelTable) -> Iterator[Annotation]:
-    for revision in annotations_of(layout, case_id):
-        yield load(layout, revision, labels)
+def _known(
+    layout: Layout, record: CaseRecord, labels: LabelTable, revisions: Sequence[Revision]
+) -> Target:
+    """The sum of revisions, begun with what this process has added up before."""
+    files = [layout.revision_map(record.id, revision.number) for revision in revisions]
+    steps = [
+        (revision.sha256, *stamp(file)) for revision, file in zip(revisions, files, strict=True)
+    ]
+    place = str(layout.root), record.id, labels
+    done, target = SUMS.longest(place, steps, record.geometry.shape)
+    for revision in revisions[done:]:
+        target = target.joined(load(layout, revision, labels))
+    SUMS.keep(place, steps, target)
+    return target
+
+
+def newest_hash(layout: Layout, case_id: str) -> str | None:
+    """Hash of a case's newest revision, or None without one: what a state of a case is named by."""
+    last = _last(layout, case_id)
+    return None if last is None else last.sha256
+
+
+def require_newest(layout: Layout, case_id: str, expected: str | None) -> None:
+    """Refuse a change that was made looking at an older state of a case.
+
+    Args:
+        layout: the workspace.
+        case_id: the case.
+        expected: hash of the newest revision then, empty without one; None to let it be.
+
+    Raises:
+        StaleError: if there is a newer one.
+    """
+    newest = newest_hash(layout, case_id)
+    if expected is not None and expected != (newest or ""):
+        raise StaleError(case_id, newest)
 
 
 def _last(layout: Layout, case_id: str) -> Revision | None:
@@ -260,8 +278,11 @@ def _number(revision: Revision) -> int:
     return revision.number
 
 
-def _seal(case_id: str, array: LabelArray, asked: dict[str, int], parent: str | None) -> str:
-    header = [case_id, list(array.shape), sorted(asked.items()), parent]
+def _seal(revision: Revision, array: LabelArray) -> str:
+    asked = sorted(revision.asked.items())
+    header: list[Any] = [revision.case_id, list(array.shape), asked, revision.parent]
+    if revision.withdraws is not None:  # absent otherwise: older seals stay what they are
+        header.append(revision.withdraws)
     digest = hashlib.sha256(json.dumps(header).encode())
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

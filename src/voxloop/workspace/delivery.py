@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from voxloop.dataset.annotation import Annotation, Target
 from voxloop.errors import DataError, Problem, UsageError
-from voxloop.volume.boxes import Box
+from voxloop.volume.boxes import Box, bounding_box
 from voxloop.volume.labels import BACKGROUND, IGNORE, LabelTable
-from voxloop.volume.volume import LabelArray, LabelMap
+from voxloop.volume.volume import LabelArray, LabelMap, count_values
 
 __all__ = [
     "LookedAt",
@@ -68,7 +68,7 @@ def looked_at(
             remedy = f"mark what was not looked at with {IGNORE}, or collect with another policy"
             raise _bad(where, f"voxels of the ignore value {IGNORE}", "none", remedy)
         return marked
-    mask = np.zeros(array.shape, dtype=bool)
+    mask = np.zeros_like(array, dtype=bool)
     if policy is LookedAt.QUERIES:
         if not regions:
             found = "no open query for this case"
@@ -122,8 +122,10 @@ def require_only(
     Raises:
         DataError: for each such label, with how many voxels have it.
     """
-    drawn = label_map.array if given is None else label_map.array[label_map.array != given]
-    counts = np.bincount(drawn.ravel(), minlength=256)
+    drawn = label_map.array
+    if given is not None:
+        drawn = np.where(drawn == given, np.uint8(BACKGROUND), drawn)
+    counts = count_values(drawn)
     covered = {value: label_map.labels.names[value] for value in sorted(asked)}
     problems = [
         Problem(
@@ -155,19 +157,24 @@ def answer(label_map: LabelMap, mask: Mask, asked: Iterable[int], where: str) ->
         remedy = f"label something, or remove the ignore value {IGNORE} where you have looked"
         raise _bad(where, "at least one voxel that was looked at", "none", remedy)
     wanted = frozenset(asked)
-    kept = np.where(np.isin(label_map.array, sorted(wanted)), label_map.array, BACKGROUND)
-    array = np.where(mask, kept, IGNORE).astype(np.uint8)
+    kept = np.full(256, BACKGROUND, dtype=np.uint8)
+    kept[sorted(wanted)] = sorted(wanted)
+    array = np.where(mask, kept[label_map.array], np.uint8(IGNORE))
     return Annotation(LabelMap(array, label_map.geometry, label_map.labels), wanted)
 
 
 def is_known(target: Target, annotation: Annotation) -> bool:
     """True if an annotation says nothing that is not known already."""
-    looked = annotation.looked_at
-    new, old = annotation.label_map.array[looked], target.values[looked]
+    box = bounding_box(annotation.looked_at)
+    if box is None:  # cannot be: somebody looked somewhere
+        return True
+    drawn = annotation.label_map.array[box.slices]
+    looked = drawn != IGNORE
+    new, old = drawn[looked], target.values[box.slices][looked]
     answered = np.array([annotation.asked <= labels for labels in target.asked_sets])
     # A 0 says nothing of a label that was not asked for.
     kept = (new == BACKGROUND) & ~np.isin(old, [BACKGROUND, IGNORE, *annotation.asked])
-    return bool(answered[target.asked[looked]].all() and ((new == old) | kept).all())
+    return bool(answered[target.asked[box.slices][looked]].all() and ((new == old) | kept).all())
 
 
 def changed_outside(array: LabelArray, mask: Mask, baseline: LabelArray) -> Mask:
@@ -178,7 +185,7 @@ def changed_outside(array: LabelArray, mask: Mask, baseline: LabelArray) -> Mask
         mask: where somebody looked.
         baseline: what the annotator was given; ignore counts as background.
     """
-    started = np.where(baseline == IGNORE, BACKGROUND, baseline)
+    started = np.where(baseline == IGNORE, np.uint8(BACKGROUND), baseline)
     return np.asarray(~mask & (array != IGNORE) & (array != started))
 
 

@@ -136,6 +136,30 @@ class Layout:
         return self.root / "jobs"
 
     @property
+    def background(self) -> Path:
+        """One folder per job that runs in a process of its own."""
+        return self.jobs / "background"
+
+    @property
+    def drafts(self) -> Path:
+        """What annotators have drawn and not yet submitted."""
+        return self.root / "drafts"
+
+    @property
+    def reviews(self) -> Path:
+        """One record per judgement of a revision."""
+        return self.root / "reviews"
+
+    def review_file(self, case_id: str, revision: int, number: int) -> Path:
+        """The record of a revision's review; it may be reviewed more than once."""
+        return self.reviews / case_id / f"{revision:0{REVISION_DIGITS}d}-{number:02d}.json"
+
+    @property
+    def set_aside(self) -> Path:
+        """Deliveries that were refused, or stored in part, as they came."""
+        return self.root / "set_aside"
+
+    @property
     def meshes(self) -> Path:
         """Surface meshes and their certificates."""
         return self.root / "meshes"
@@ -166,9 +190,23 @@ class Layout:
         return self.internal / "staging"
 
     @property
+    def arrivals(self) -> Path:
+        """What is being received; of no use once the process that receives it is gone."""
+        return self.internal / "arrivals"
+
+    @property
     def commit_lock(self) -> Path:
         """Held for the moment in which a prepared change becomes real."""
         return self.internal / "commit.lock"
+
+    def leases_file(self, number: int) -> Path:
+        """Who works on which of a round's queries now; may be deleted at any time."""
+        return self.internal / "leases" / f"{number}.json"
+
+    @property
+    def leases_lock(self) -> Path:
+        """Held for the moment in which a query is given to somebody."""
+        return self.internal / "leases.lock"
 
     @property
     def job_lock(self) -> Path:

@@ -15,6 +15,7 @@ from voxloop.train.prepare import AnnotatedCase
 from voxloop.train.score import labels_shown
 from voxloop.volume.labels import LabelTable
 from voxloop.volume.volume import Volume
+from voxloop.workspace.annotations import active
 from voxloop.workspace.cases import CaseRecord
 from voxloop.workspace.workspace import Workspace
 
@@ -85,7 +86,7 @@ def annotated_cases(workspace: Workspace, hashes: Collection[str]) -> tuple[Anno
     wanted = frozenset(hashes)
     found = []
     for record in workspace.cases():
-        revisions = [r for r in workspace.annotations_of(record.id) if r.sha256 in wanted]
+        revisions = active(r for r in workspace.annotations_of(record.id) if r.sha256 in wanted)
         if not revisions:
             continue
         target = merge(map(workspace.load, revisions), record.geometry.shape, workspace.labels)

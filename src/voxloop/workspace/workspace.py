@@ -14,6 +14,7 @@ from voxloop.workspace.annotations import (
     annotations_of,
     load,
     target_of,
+    target_with,
     verify,
 )
 from voxloop.workspace.audit import verify_entries
@@ -146,6 +147,14 @@ class Workspace:
     def target_of(self, case_id: str) -> Target:
         """All that is known of a case's labels."""
         return target_of(self.layout, self.case(case_id), self.labels)
+
+    def target_with(self, revision: Revision) -> Target:
+        """All that would be known of a case's labels with one more revision, not yet stored.
+
+        Args:
+            revision: from `annotations.draft_revision`, one that takes another back.
+        """
+        return target_with(self.layout, self.case(revision.case_id), self.labels, revision)
 
     def verify(self) -> int:
         """Check the seals of all revisions and of the audit trail; return how many revisions.

@@ -11,11 +11,18 @@ import numpy as np
 
 from voxloop.dataset.annotation import Annotation
 from voxloop.errors import DataError, Problem, UsageError
-from voxloop.io.formats import read_label_map
+from voxloop.io.formats import read_geometry, read_label_map
+from voxloop.volume.geometry import Geometry
 from voxloop.volume.labels import BACKGROUND, IGNORE
 from voxloop.volume.volume import LabelArray, LabelMap
 from voxloop.workspace import audit
-from voxloop.workspace.annotations import Origin, Revision, draft_revision, stage_map
+from voxloop.workspace.annotations import (
+    Origin,
+    Revision,
+    draft_revision,
+    require_newest,
+    stage_map,
+)
 from voxloop.workspace.cases import CaseRecord
 from voxloop.workspace.delivery import (
     LookedAt,
@@ -46,6 +53,12 @@ class CollectOptions:
         author: the annotator; the workspace's setting, then the system's user, where empty.
         seconds: what the whole delivery took, above zero; shared out by voxels looked at.
         ignore_value: a value that means "not looked at" beside 255.
+        queries: numbers of the open queries that it may answer; all of the case where None.
+        tool: what the annotator drew with, for the record.
+        proposal: hash of the label map that the annotator started from, for the record.
+        expected: hash of the case's newest revision when the annotator looked, empty without one;
+            the delivery is refused if there is a newer one. None to take it anyway.
+        confirm: numbers of the queries of a pack whose proposals are right as they were handed out.
 
     Raises:
         UsageError: if axis, seconds or policy cannot be.
@@ -57,6 +70,11 @@ class CollectOptions:
     author: str = ""
     seconds: float | None = None
     ignore_value: int | None = None
+    queries: frozenset[int] | None = None
+    tool: str = "collect"
+    proposal: str | None = None
+    expected: str | None = None
+    confirm: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if self.axis not in {None, 0, 1, 2}:
@@ -87,6 +105,8 @@ class CheckedDelivery:
         round: the round whose queries were looked at, or None.
         answered: numbers of those that it answers.
         warnings: what was not stored, in words.
+        seconds: what the case took, where that was written down beside the files.
+        untouched: numbers of the queries of a pack that are as they were handed out.
     """
 
     case_id: str
@@ -95,6 +115,8 @@ class CheckedDelivery:
     round: int | None
     answered: tuple[int, ...]
     warnings: tuple[str, ...]
+    seconds: float | None = None
+    untouched: tuple[int, ...] = ()
 
 
 def check_delivery(
@@ -118,9 +140,14 @@ def check_delivery(
     latest = workspace.current_round()
     annotating = latest is not None and latest.stage is RoundStage.ANNOTATING
     number = latest.number if latest is not None and annotating else None
-    queries = [q for q in _open_queries(workspace, number) if q.query.case_id == record.id]
+    queries = [
+        q
+        for q in _open_queries(workspace, number)
+        if q.query.case_id == record.id and (options.queries is None or q.number in options.queries)
+    ]
+    require_newest(workspace.layout, record.id, options.expected)
+    _require_grid(read_geometry(path), record)  # before a voxel is unpacked
     label_map = read_label_map(path, workspace.labels, ignore_value=options.ignore_value)
-    _require_grid(label_map, record)
     target = workspace.target_of(record.id)
     packed = _packed(workspace, number, record)
     given = target.values if packed is None else packed
@@ -131,7 +158,10 @@ def check_delivery(
     ]
     draft = None
     if not is_known(target, annotation):
-        origin = Origin(options.author, "collect", number)
+        query = queries[0].number if options.queries is not None and queries else None
+        origin = Origin(
+            options.author, options.tool, number, query=query, proposal=options.proposal
+        )
         revision = draft_revision(workspace.layout, record, annotation, origin)
         draft = revision, stage_map(staging, annotation)
     looked = annotation.looked_at
@@ -149,9 +179,10 @@ def _answer(
     by_name = label_map.labels.by_name
     asked = [by_name[name] for name in options.asked or ()]
     require_only(label_map, asked, given, "label map")
-    covered = np.isin(label_map.array, [*asked, IGNORE])
+    covered = np.full(256, BACKGROUND, dtype=np.uint8)
+    covered[[*asked, IGNORE]] = [*asked, IGNORE]
     mask = looked_at(
-        np.where(covered, label_map.array, np.uint8(BACKGROUND)),
+        covered[label_map.array],
         options.looked_at or LookedAt.AUTO,
         [query.query.region for query in queries],
         record.slice_axis if options.axis is None else options.axis,
@@ -160,8 +191,8 @@ def _answer(
     return answer(label_map, mask, asked, "label map")
 
 
-def _require_grid(label_map: LabelMap, record: CaseRecord) -> None:
-    difference = record.geometry.difference(label_map.geometry)
+def _require_grid(found: Geometry, record: CaseRecord) -> None:
+    difference = record.geometry.difference(found)
     if difference:
         remedy = "label the scan itself, not a resampled or reoriented copy"
         raise DataError(Problem("label map", "the scan's grid", difference, remedy))

@@ -17,6 +17,7 @@ from voxloop.workspace.actions.checked_delivery import (
     check_delivery,
 )
 from voxloop.workspace.actions.deliveries import find_deliveries
+from voxloop.workspace.actions.packed_answers import check_pack
 from voxloop.workspace.annotations import (
     OvertakenError,
     Revision,
@@ -50,6 +51,7 @@ class CollectResult:
         warnings: what was delivered but not stored, and queries answered in part, in words.
         ignored: names of files that are no label maps.
         round_complete: True if this delivery answered the round's last open query.
+        untouched: numbers of the queries of a pack that are as they were handed out.
     """
 
     stored: tuple[Revision, ...]
@@ -58,6 +60,7 @@ class CollectResult:
     warnings: tuple[str, ...]
     ignored: tuple[str, ...]
     round_complete: bool
+    untouched: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The result as a document."""
@@ -68,6 +71,7 @@ class CollectResult:
             "warnings": list(self.warnings),
             "ignored": list(self.ignored),
             "round_complete": self.round_complete,
+            "untouched": list(self.untouched),
         }
 
 
@@ -80,7 +84,8 @@ def collect(
     """Store label maps named by case id (`<case>.nii.gz`, or another known suffix) as revisions.
 
     All files are checked before anything is stored. What says nothing new is not stored again,
-    so the same delivery may be collected twice.
+    so the same delivery may be collected twice. A folder of query packs is taken as the answers to
+    its queries: of each only what was asked for, and nothing of those that nobody touched.
 
     Args:
         workspace: where to.
@@ -115,6 +120,12 @@ def _collect(
                 checked.append(check_delivery(workspace, options, (record, path), staging))
             except DataError as error:
                 problems += [_at(record, path, p) for p in error.problems]
+        for delivery in found.packs:
+            progress(Progress("collecting", len(checked), len(checked) + 1, delivery.record.id))
+            try:
+                checked.append(check_pack(workspace, options, delivery, staging))
+            except DataError as error:
+                problems += [_at(delivery.record, delivery.folder, p) for p in error.problems]
         if problems:
             raise DataError(problems)
         with staging.commit("collect", options.author) as commit:
@@ -123,22 +134,23 @@ def _collect(
     progress(Progress("collecting", len(found.files), len(found.files)))
     return CollectResult(
         stored,
-        tuple(c.case_id for c in checked if c.draft is None),
+        tuple(c.case_id for c in checked if c.draft is None and c.looked_voxels),
         answered,
         tuple(warning for c in checked for warning in c.warnings),
         found.ignored,
         complete,
+        tuple(sorted(number for c in checked for number in c.untouched)),
     )
 
 
 def _store(
     workspace: Workspace, commit: Commit, checked: Sequence[CheckedDelivery], seconds: float | None
 ) -> tuple[Revision, ...]:
-    new = [(c.looked_voxels, *c.draft) for c in checked if c.draft is not None]
-    total = sum(voxels for voxels, _, _ in new)
+    new = [(c.looked_voxels, c.seconds, *c.draft) for c in checked if c.draft is not None]
+    total = sum(voxels for voxels, _, _, _ in new)
     stored = []
-    for voxels, draft, staged in new:
-        share = None if seconds is None else seconds * voxels / total
+    for voxels, known, draft, staged in new:
+        share = known if seconds is None else seconds * voxels / total
         origin = dataclasses.replace(draft.origin, seconds=share)
         revision = dataclasses.replace(draft, origin=origin)
         append_revision(commit, workspace.layout, revision, staged)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from voxloop.errors import Problem
+from voxloop.errors import DataError, Problem
 from voxloop.io.formats import SUFFIXES, has_known_suffix, strip_suffix
+from voxloop.workspace.actions.packed_answers import PackDelivery, pack_deliveries
 from voxloop.workspace.cases import CaseRecord
+from voxloop.workspace.packs.document import PACK_FILE, read_pack
 
 __all__ = ["Deliveries", "find_deliveries"]
 
@@ -22,17 +24,19 @@ class Deliveries:
         files: case and label map, by case id.
         ignored: names of files in a folder that are no label maps by their suffix.
         problems: what is wrong with the names.
+        packs: folders of query packs, by case.
     """
 
     files: tuple[tuple[CaseRecord, Path], ...]
     ignored: tuple[str, ...]
     problems: tuple[Problem, ...]
+    packs: tuple[PackDelivery, ...] = ()
 
 
 def find_deliveries(
     sources: Path | Sequence[Path], records: Mapping[str, CaseRecord]
 ) -> Deliveries:
-    """Match label maps with cases by name: the case's id and a known suffix.
+    """Match label maps with cases by name: the case's id and a known suffix, or by their pack.
 
     Args:
         sources: a folder, whose other files are left alone, or files, each of which must match.
@@ -42,9 +46,16 @@ def find_deliveries(
     candidates: list[Path] = []
     ignored: list[str] = []
     problems: list[Problem] = []
+    packs: list[PackDelivery] = []
     for path in paths:
         if not path.is_dir():
             candidates.append(path)
+            continue
+        if (path / PACK_FILE).is_file():
+            try:
+                packs += pack_deliveries(path, read_pack(path), records)
+            except DataError as error:
+                problems += error.problems
             continue
         inside = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
         maps = [p for p in inside if has_known_suffix(p.name)]
@@ -65,8 +76,19 @@ def find_deliveries(
             )
         else:
             files[case_id] = path
+    problems += _delivered_twice(packs, files)
     matched = tuple((records[case_id], files[case_id]) for case_id in sorted(files))
-    return Deliveries(matched, tuple(ignored), tuple(problems))
+    return Deliveries(matched, tuple(ignored), tuple(problems), tuple(packs))
+
+
+def _delivered_twice(packs: Sequence[PackDelivery], files: Mapping[str, Path]) -> Iterator[Problem]:
+    for packed in packs:
+        case_id = packed.record.id
+        places = [other.folder for other in packs if other.record.id == case_id]
+        if case_id in files or len(places) > 1:
+            where = f'case "{case_id}", {packed.folder}'
+            found = f"also {files.get(case_id, places[0])}"
+            yield Problem(where, "one delivery per case", found, "deliver one after the other")
 
 
 def _empty(folder: Path, records: Mapping[str, CaseRecord]) -> Problem:

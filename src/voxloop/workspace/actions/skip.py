@@ -17,7 +17,10 @@ from voxloop.workspace.rounds import (
 from voxloop.workspace.staging import open_staging
 from voxloop.workspace.workspace import Workspace
 
-__all__ = ["SkipResult", "skip"]
+__all__ = ["SKIP_REASONS", "SkipResult", "skip"]
+
+SKIP_REASONS = ("unclear", "poor_image", "not_in_view", "too_long", "other")
+"""Why somebody may skip a query; words of our own, since free text may name a patient."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,24 @@ class SkipResult:
         return {"skipped": list(self.skipped), "round_complete": self.round_complete}
 
 
-def skip(workspace: Workspace, numbers: Iterable[int], actor: str = "") -> SkipResult:
+def skip(
+    workspace: Workspace, numbers: Iterable[int], actor: str = "", reason: str = ""
+) -> SkipResult:
     """Give up waiting for some of the current round's queries.
 
     Args:
         workspace: where they are open.
         numbers: of the queries; none of them is asked again in this round.
         actor: for the audit trail; the workspace's author, then the system's user, where empty.
+        reason: one of `SKIP_REASONS`, or empty.
 
     Raises:
-        UsageError: if the round is not waiting for annotations, or a query is not open.
+        UsageError: if the reason is unknown, the round is not waiting for annotations, or a query
+            is not open.
     """
     layout, wanted = workspace.layout, tuple(sorted(set(numbers)))
+    if reason not in {"", *SKIP_REASONS}:
+        raise UsageError(f"queries are skipped for {', '.join(SKIP_REASONS)}, not {reason!r}")
     author = actor or workspace.settings.author
     with open_staging(layout) as staging, staging.commit("skip", author) as commit:
         latest = current_round(layout)
@@ -62,6 +71,8 @@ def skip(workspace: Workspace, numbers: Iterable[int], actor: str = "") -> SkipR
         after = with_status(before, wanted, QueryStatus.SKIPPED)
         put_queries(commit, layout, latest.number, after)
         commit.detail["skipped"] = list(wanted)
+        if reason:
+            commit.detail["reason"] = reason
         complete = not any(query.is_open for query in after)
         if complete:
             put_round(commit, layout, latest.advanced(RoundStage.COMPLETE))

@@ -1,0 +1,1 @@
+"""Long use cases in processes of their own, which outlive whoever started them."""
