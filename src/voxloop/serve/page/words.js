@@ -1,0 +1,22 @@
+// Queries in words.
+
+import { duration } from './dom.js';
+
+/** What a query asks for, in words. */
+export function asked(query, item) {
+  const { start, stop } = query.region;
+  if (query.axis !== null && query.axis !== undefined) {
+    const [first, last] = [start[query.axis] + 1, stop[query.axis]];
+    const across = ['first', 'second', 'third'][query.axis];
+    const slices = first === last ? `slice ${first}` : `slices ${first} to ${last}`;
+    return `${slices} of ${item ? item.shape[query.axis] : '?'}, across the ${across} axis`;
+  }
+  return `box ${start.join(', ')} to ${stop.map((last) => last - 1).join(', ')}`;
+}
+
+/** What a query is expected to cost. */
+export function cost(query) {
+  if (query.cost === null || query.cost === undefined) return null;
+  return query.unit === 'seconds' || query.unit === 's'
+    ? `about ${duration(query.cost)}` : `${Math.round(query.cost)} ${query.unit}`;
+}
