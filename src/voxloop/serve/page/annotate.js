@@ -1,5 +1,6 @@
 // The annotation view: one query, or a case without a query, from opening to submission.
 
+import { ACTIONS } from './actions.js';
 import { ask } from './api.js';
 import { Autosave } from './autosave.js';
 import { WorkClock } from './clock.js';
@@ -7,18 +8,11 @@ import { announce, el, facts } from './dom.js';
 import { keyName, watchKeys } from './keys.js';
 import { Painter } from './painter.js';
 import { Panel } from './panel.js';
+import { report } from './report.js';
 import { load, uncertainty, windowFor, windowWith } from './scan.js';
 import { SaveState, complain, toast } from './status.js';
-import { encode, overlap } from './voxels.js';
-import { asked, cost } from './words.js';
+import { REASONS, asked, cost } from './words.js';
 
-export const REASONS = [
-  ['unclear', 'Unclear where the border is'],
-  ['poor_image', 'Poor image'],
-  ['not_in_view', 'Not fully in view'],
-  ['too_long', 'Takes too long'],
-  ['other', 'Other'],
-];
 const CT_WINDOWS = [['soft tissue', -160, 240], ['bone', -450, 1050], ['lung', -1350, 150]];
 const TOOL = 'voxloop page';
 
@@ -369,34 +363,6 @@ export class Annotation {
     this.panel.show(this.painter);
   }
 
-  /** Fill the nearest gap between drawn slices (the server computes it). */
-  async smartFill() {
-    const { viewer, painter } = this;
-    const { grid, axis, labels } = viewer;
-    const drawn = [];
-    for (let slice = Math.max(grid.start[axis], this.region.start[axis]);
-      slice < Math.min(grid.stop[axis], this.region.stop[axis]); slice += 1) {
-      if (this.touched(slice)) drawn.push(slice);
-    }
-    const away = ([low, high]) => Math.max(low - viewer.slice, viewer.slice - high, 0);
-    const [gap] = drawn.slice(1).map((high, at) => [drawn[at], high])
-      .filter(([low, high]) => high - low > 1).sort((one, other) => away(one) - away(other));
-    if (!gap) {
-      toast('Smart fill needs two drawn slices with at least one slice between them.');
-      return;
-    }
-    const [below, above] = gap;
-    const slab = (slice) => {
-      const box = overlap(grid.box(), this.region);
-      [box.start[axis], box.stop[axis]] = [slice, slice + 1];
-      return encode(grid, labels, box);
-    };
-    const json = { axis, patches: [slab(below), slab(above)] };
-    const path = `cases/${encodeURIComponent(this.task.item.id)}/fill`;
-    const { patches } = await ask(path, { method: 'POST', json });
-    if (painter.take('smart fill', patches)) toast(`Filled slices ${below + 2} to ${above}.`);
-  }
-
   /** Whether somebody drew in a slice in this sitting. */
   touched(slice) {
     if (this.free) return this.painter.looked.has(slice);
@@ -449,7 +415,7 @@ export class Annotation {
       const path = `queries/${this.task.query.id}/${verb}`;
       const reply = await ask(path, { method: 'POST', query, json: json || undefined });
       this.autosave.close(true);
-      this.report(verb, reply);
+      report(this, verb, reply);
       this.leave({ next: true, complete: reply?.round_complete });
     } catch (error) {
       this.autosave.goOn();
@@ -473,7 +439,7 @@ export class Annotation {
         headers: { 'If-Match': `"${this.etag}"` }, json: { patches },
       });
       this.autosave.close(true);
-      this.report('answer', reply);
+      report(this, 'answer', reply);
       this.leave({ next: false });
     } catch (error) {
       this.autosave.goOn();
@@ -484,70 +450,4 @@ export class Annotation {
         + 'drawing now; look, then submit again.', { kind: 'error' });
     }
   }
-
-  report(verb, reply) {
-    for (const warning of reply?.warnings || []) toast(warning, { kind: 'warning', seconds: 12 });
-    const stored = reply?.stored?.[0];
-    const words = { answer: 'Submitted', nothing: 'Submitted: nothing here', skip: 'Skipped' }[verb];
-    if (!stored) {
-      toast(`${words}.`);
-      return;
-    }
-    const path = `cases/${encodeURIComponent(this.task.item.id)}/undo`;
-    toast(`${words}: ${this.task.item.id}, revision ${stored.number}.`, {
-      action: 'Take back',
-      run: () => ask(path, {
-        method: 'POST', query: { author: this.app.author, revision: stored.number },
-        headers: { 'If-Match': '*' },
-      }).then(() => toast('Taken back; the history has both.'), complain),
-    });
-  }
 }
-
-/** What the keys and buttons do to an annotation view. */
-const ACTIONS = {
-  label: (view, key) => {
-    const label = view.app.server.labels[Number(key) - 1];
-    if (label) view.painter.value = label.value;
-    if (view.painter.tool === 'eraser') view.painter.tool = 'brush';
-  },
-  smaller: (view) => view.resize(-1),
-  larger: (view) => view.resize(1),
-  size: (view, value) => { view.painter.size = Number(value); },
-  range: (view) => view.rangeAtCursor(),
-  setrange: (view) => {
-    const [low, high] = [view.panel.low.value, view.panel.high.value].map(Number);
-    view.painter.range = [Math.min(low, high), Math.max(low, high)];
-  },
-  opacity: (view, value) => view.viewer.setOpacity(Number(value) / 100),
-  smartfill: (view) => view.smartFill(),
-  propose: (view) => {
-    if (!view.painter.proposeSlice()) toast('Nothing to change: no proposal, or it is there already.');
-  },
-  clear: (view) => view.painter.clearSlice(),
-  undo: (view) => view.painter.step(true, (box) => view.reach(box)).then(() => view.showSlice()),
-  redo: (view) => view.painter.step(false, (box) => view.reach(box)).then(() => view.showSlice()),
-  move: (view, key, event) => view.moveCursor(key, event?.shiftKey),
-  paint: (view) => view.paintAtCursor(),
-  pen: (view) => view.togglePen(),
-  where: (view) => announce(view.describe(view.stage.cursor)),
-  next: (view) => view.go(view.viewer.slice + 1),
-  previous: (view) => view.go(view.viewer.slice - 1),
-  asked: (view) => view.go(view.home),
-  in: (view) => view.viewer.zoom(1.25, view.stage.cursor),
-  out: (view) => view.viewer.zoom(0.8, view.stage.cursor),
-  fit: (view) => view.viewer.resetView(),
-  labels: (view) => {
-    view.hidden = !view.hidden;
-    view.viewer.setOpacity(view.hidden ? 0 : Number(view.panel.opacity.value) / 100);
-  },
-  uncertainty: (view) => view.toggleUncertainty(),
-  window: (view) => view.nextWindow(),
-  submit: (view) => view.submit(),
-  nothing: (view) => view.finish('nothing'),
-  skip: (view) => { if (view.task.query) view.skipDialog.showModal(); },
-  skipfor: (view, key) => view.finish('skip', { reason: REASONS[Number(key.at(-1)) - 1][0] }),
-  mark: (view) => { if (view.free) view.painter.toggleLooked(); view.marks(); },
-  help: (view) => view.app.help(),
-  escape: (view) => { view.penDown = false; view.painter.cancel(); },
-};

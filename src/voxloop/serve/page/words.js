@@ -2,6 +2,15 @@
 
 import { duration } from './dom.js';
 
+/** Why a query may be skipped: the server's word, and ours. */
+export const REASONS = [
+  ['unclear', 'Unclear where the border is'],
+  ['poor_image', 'Poor image'],
+  ['not_in_view', 'Not fully in view'],
+  ['too_long', 'Takes too long'],
+  ['other', 'Other'],
+];
+
 /** What a query asks for, in words. */
 export function asked(query, item) {
   const { start, stop } = query.region;
