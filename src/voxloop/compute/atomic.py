@@ -14,6 +14,7 @@ from typing import Any
 from voxloop.errors import StorageError
 
 __all__ = [
+    "append_line",
     "atomic_path",
     "remove_leftovers",
     "sync_folder",
@@ -70,6 +71,34 @@ def write_text(path: Path, content: str) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write a document as indented JSON, atomically; NaN and infinity are refused."""
     write_text(path, json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def append_line(path: Path, kept: int, line: bytes) -> None:
+    """Add a line to the end of a file, and have it on the disk before returning.
+
+    Args:
+        path: created if need be, in a folder that exists.
+        kept: bytes of whole lines; what a crash left behind them goes.
+        line: with its end.
+
+    Raises:
+        OSError: if the disk refuses; the file then holds what was kept.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        os.ftruncate(descriptor, kept)
+        try:
+            os.lseek(descriptor, 0, os.SEEK_END)
+            written = 0
+            while written < len(line):
+                written += os.write(descriptor, line[written:])
+            os.fsync(descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, kept)
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def remove_leftovers(folder: Path) -> None:

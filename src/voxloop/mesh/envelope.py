@@ -165,6 +165,4 @@ def _isosurface(field: npt.NDArray[np.float32], geometry: Geometry) -> Mesh | No
         return None
     # a voxel more on each side, for the level lies between those inside and those outside
     grown = box.padded(1, geometry.shape)
-    matrix = np.array(geometry.matrix)
-    matrix[:3, 3] = geometry.to_world([grown.start])[0]
-    return level_surface(field[grown.slices], matrix)
+    return level_surface(field[grown.slices], geometry.part(grown).matrix)

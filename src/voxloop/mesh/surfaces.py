@@ -20,7 +20,6 @@ from voxloop.mesh.fairing.smooth import Smoothed, smooth_interfaces
 from voxloop.mesh.interfaces import Interfaces
 from voxloop.mesh.mesh import Mesh
 from voxloop.volume.boxes import bounding_box
-from voxloop.volume.geometry import Geometry
 from voxloop.volume.volume import LabelMap
 
 __all__ = ["MeshedLabels", "mesh_label", "mesh_labels"]
@@ -141,10 +140,8 @@ def _around_labels(label_map: LabelMap, values: Collection[int] | None) -> Label
     if box is None:
         return label_map
     box = box.padded(1, label_map.geometry.shape)
-    matrix = label_map.geometry.matrix.copy()
-    matrix[:3, 3] = label_map.geometry.to_world([box.start])[0]
-    geometry = Geometry.from_affine(box.shape, matrix)
-    return LabelMap(label_map.array[box.slices], geometry, label_map.labels)
+    array, geometry = label_map.array[box.slices], label_map.geometry.part(box)
+    return LabelMap(array, geometry, label_map.labels)
 
 
 def _volume_factors(label_map: LabelMap, fine: LabelMap) -> npt.NDArray[np.float64] | None:

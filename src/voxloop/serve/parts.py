@@ -21,7 +21,7 @@ from voxloop.serve.context import CaseDep, ContextDep
 from voxloop.volume.boxes import Box
 from voxloop.volume.geometry import Geometry
 
-__all__ = ["Part", "PartDep", "answer_part", "cut_geometry"]
+__all__ = ["Part", "PartDep", "answer_part"]
 
 Form = Literal["nii", "nii.gz"]
 _LEVEL = 1
@@ -68,7 +68,7 @@ def _part(
             f"{region.voxel_count} voxels are more than the {most} that are sent at once; ask for "
             "a slab (axis, start, stop) or a box"
         )
-    return Part(region, cut_geometry(geometry, region), form)
+    return Part(region, geometry.part(region), form)
 
 
 PartDep = Annotated[Part, Depends(_part)]
@@ -93,13 +93,6 @@ def _box(
     if not all(0 <= a < b <= n for a, b, n in zip(begin, end, shape, strict=True)):
         raise HTTPException(422, f"{begin} to {end} is no part of a scan of {list(shape)} voxels")
     return Box((begin[0], begin[1], begin[2]), (end[0], end[1], end[2]))
-
-
-def cut_geometry(geometry: Geometry, box: Box) -> Geometry:
-    """The grid of a box of a grid: its voxels lie where they lay."""
-    matrix = geometry.matrix.copy()
-    matrix[:3, 3] = geometry.to_world([box.start])[0]
-    return Geometry.from_affine(box.shape, matrix)
 
 
 def answer_part(

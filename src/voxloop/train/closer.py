@@ -55,9 +55,6 @@ def closer_cases(
 
 def cut_case(case: AnnotatedCase, box: Box) -> AnnotatedCase:
     """The part of a case inside a box, at its place in the world."""
-    first = case.geometry.to_world([box.start])[0]
-    matrix = case.geometry.matrix.copy()
-    matrix[:3, 3] = first
     target = case.target
     part = Target(
         np.ascontiguousarray(target.values[box.slices]),
@@ -68,7 +65,7 @@ def cut_case(case: AnnotatedCase, box: Box) -> AnnotatedCase:
     return dataclasses.replace(
         case,
         read=lambda: tuple(cropped(volume, box) for volume in case.read()),
-        geometry=case.geometry.from_affine(box.shape, matrix),
+        geometry=case.geometry.part(box),
         target=part,
         content=f"{case.content}:{box.start}-{box.stop}",
     )

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxloop.errors import DataError, Problem
+from voxloop.volume.boxes import Box
 
 __all__ = ["AFFINE_TOLERANCE_VOX", "Affine", "FloatArray", "Geometry"]
 
@@ -146,6 +147,12 @@ class Geometry:
             corner_vox[axis] = self.shape[axis] - 1 if reverse else 0
         matrix[:3, 3] = self.to_world([corner_vox])[0]
         return Geometry.from_affine([self.shape[axis] for axis in order], matrix)
+
+    def part(self, box: Box) -> Geometry:
+        """The grid of a box of voxels, which lie where they lay."""
+        matrix = self.matrix.copy()
+        matrix[:3, 3] = self.to_world([box.start])[0]
+        return Geometry.from_affine(box.shape, matrix)
 
     def resampled(self, spacing_mm: tuple[float, float, float]) -> Geometry:
         """The grid of another spacing that covers the same space, axes and directions kept.

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from voxloop.compute.atomic import append_line
 from voxloop.errors import DataError, Problem
 from voxloop.workspace.clock import utc_now
 
@@ -97,20 +98,7 @@ def append(path: Path, entry: Entry) -> None:
     if lines and json.loads(lines[-1]).get("sha256") == entry.sha256:
         return
     line = json.dumps(entry.to_json(), ensure_ascii=False, allow_nan=False).encode() + b"\n"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        os.ftruncate(descriptor, len(content))
-        try:
-            os.lseek(descriptor, 0, os.SEEK_END)
-            written = 0
-            while written < len(line):
-                written += os.write(descriptor, line[written:])
-            os.fsync(descriptor)
-        except OSError:
-            os.ftruncate(descriptor, len(content))
-            raise
-    finally:
-        os.close(descriptor)
+    append_line(path, len(content), line)
 
 
 def withdraw(path: Path, entry: Entry) -> None:

@@ -6,16 +6,14 @@ away. A line torn by a crash was never acknowledged and is left out.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voxloop.compute.atomic import sync_folder
+from voxloop.compute.atomic import append_line, sync_folder
 from voxloop.errors import LimitError, StorageError, UsageError
 from voxloop.volume.runs import Patch
 from voxloop.workspace.clock import utc_now
@@ -164,31 +162,13 @@ def _append(path: Path, kept: int, line: bytes) -> None:
     try:
         new = not path.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            os.ftruncate(descriptor, kept)  # away with what a crash had torn
-            _write(descriptor, kept, line)
-        finally:
-            os.close(descriptor)
+        append_line(path, kept, line)
         if new:
             sync_folder(path.parent)
             sync_folder(path.parent.parent)
     except OSError as error:
         if StorageError.explains(error):
             raise StorageError.from_os_error(path, error) from error
-        raise
-
-
-def _write(descriptor: int, kept: int, line: bytes) -> None:
-    try:
-        os.lseek(descriptor, 0, os.SEEK_END)
-        written = 0
-        while written < len(line):
-            written += os.write(descriptor, line[written:])
-        os.fsync(descriptor)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.ftruncate(descriptor, kept)
         raise
 
 

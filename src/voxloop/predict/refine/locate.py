@@ -71,6 +71,4 @@ def structure_box(
 
 def cropped(volume: Volume, box: Box) -> Volume:
     """The part of a volume inside a box, at its place in the world; shares memory."""
-    matrix = volume.geometry.matrix.copy()
-    matrix[:3, 3] = volume.geometry.to_world([box.start])[0]
-    return Volume(volume.array[box.slices], Geometry.from_affine(box.shape, matrix))
+    return Volume(volume.array[box.slices], volume.geometry.part(box))
