@@ -7,18 +7,7 @@ from typing import Any
 import httpx2 as httpx
 import numpy as np
 import pytest
-from server_samples import (
-    GEOMETRY,
-    LABELS,
-    ask,
-    make_workspace,
-    nifti,
-    organ,
-    read_nifti,
-    serving,
-    slice_box,
-    slice_patch,
-)
+from server_samples import nifti, read_nifti, serving, slice_box, slice_patch
 
 from phantoms import oblique_geometry
 from voxloop.io.formats import write_label_map
@@ -29,6 +18,7 @@ from voxloop.workspace.actions.checked_delivery import CollectOptions
 from voxloop.workspace.actions.collect import collect
 from voxloop.workspace.delivery import LookedAt
 from voxloop.workspace.workspace import Workspace
+from workspace_samples import GEOMETRY, LABELS, ask, make_workspace, organ
 
 EVA = {"author": "eva"}
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from server_samples import make_workspace
 from starlette.requests import Request
 
 from voxloop.compute.progress import Progress
@@ -15,6 +14,7 @@ from voxloop.serve.routers import events
 from voxloop.serve.settings import ServeSettings
 from voxloop.workspace.background.files import JobFiles, Reporter
 from voxloop.workspace.background.request import JobRequest
+from workspace_samples import make_workspace
 
 
 class Window:

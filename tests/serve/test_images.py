@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from server_samples import AXIS, GEOMETRY, make_workspace, read_nifti, serving
+from server_samples import read_nifti, serving
 
 from voxloop.io.formats import read_volume
+from workspace_samples import GEOMETRY, SLICE_AXIS, make_workspace
 
 
 def test_a_slab_is_the_scans_own_voxels_where_they_lie(tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_what_is_known_of_a_case_is_served_with_its_state(tmp_path: Path) -> Non
         assert array.dtype == np.uint8
         assert (array == 255).all()
         (case,) = client.get("cases").json()["cases"]
-        assert (case["id"], case["slice_axis"], case["etag"]) == ("a", AXIS, "none")
+        assert (case["id"], case["slice_axis"], case["etag"]) == ("a", SLICE_AXIS, "none")
         assert case["shape"] == list(GEOMETRY.shape)
         assert client.get("cases/a").json() == case
         assert client.get("cases/a/proposal").status_code == 404

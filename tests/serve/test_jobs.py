@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
-from server_samples import make_workspace, organ, serving, slice_patch
+from server_samples import serving, slice_patch
 
 from voxloop.errors import UsageError
 from voxloop.workspace.background.files import JobFiles
 from voxloop.workspace.background.jobs import BackgroundState, background_job, resume, start, stop
 from voxloop.workspace.background.request import JobRequest
 from voxloop.workspace.workspace import Workspace
+from workspace_samples import make_workspace, organ
 
 EVA = {"author": "eva"}
 LONG = {"steps": ["train"], "optimiser_steps": 100000}

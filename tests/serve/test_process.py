@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import uvicorn
 from server_process import Server, served
-from server_samples import GEOMETRY, TOKEN, ask, make_workspace, organ, slice_box, slice_patch
+from server_samples import TOKEN, slice_box, slice_patch
 
 from voxloop.serve.app import create_app
 from voxloop.serve.settings import ServeSettings
 from voxloop.workspace.workspace import Workspace
+from workspace_samples import GEOMETRY, ask, make_workspace, organ
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,11 @@ from typing import Any
 import httpx2 as httpx
 import numpy as np
 import pytest
-from server_samples import TOKEN, make_workspace, nifti, organ, serving, slice_patch
+from server_samples import TOKEN, nifti, serving, slice_patch
 
 from voxloop.errors import UsageError
 from voxloop.serve.settings import ServeSettings
+from workspace_samples import make_workspace, organ
 
 ANY = {"If-Match": "*"}
 EVA = {"author": "eva"}

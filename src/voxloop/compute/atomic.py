@@ -18,6 +18,7 @@ __all__ = [
     "atomic_path",
     "remove_leftovers",
     "sync_folder",
+    "whole_lines",
     "write_bytes",
     "write_json",
     "write_text",
@@ -99,6 +100,15 @@ def append_line(path: Path, kept: int, line: bytes) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def whole_lines(path: Path) -> bytes:
+    """What a file of lines holds, without a last line that a crash had torn; empty if absent."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    return content[: content.rfind(b"\n") + 1]
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from voxloop.compute.atomic import append_line
+from voxloop.compute.atomic import append_line, whole_lines
 from voxloop.errors import DataError, Problem
 from voxloop.workspace.clock import utc_now
 
@@ -71,7 +71,7 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
         DataError: if a line is no entry.
     """
     entries = []
-    for number, line in enumerate(_whole_lines(path).splitlines(), start=1):
+    for number, line in enumerate(whole_lines(path).splitlines(), start=1):
         try:
             entries.append(Entry(**json.loads(line)))
         except (ValueError, TypeError) as error:
@@ -93,7 +93,7 @@ def append(path: Path, entry: Entry) -> None:
 
     A torn last line is removed first; if the disk refuses, the file is left as it was.
     """
-    content = _whole_lines(path)
+    content = whole_lines(path)
     lines = content.splitlines()
     if lines and json.loads(lines[-1]).get("sha256") == entry.sha256:
         return
@@ -103,7 +103,7 @@ def append(path: Path, entry: Entry) -> None:
 
 def withdraw(path: Path, entry: Entry) -> None:
     """Remove `entry` if it is the last: its change was taken back before anybody saw it."""
-    content = _whole_lines(path)
+    content = whole_lines(path)
     lines = content.splitlines(keepends=True)
     if lines and json.loads(lines[-1]).get("sha256") == entry.sha256:
         os.truncate(path, len(content) - len(lines[-1]))
@@ -127,14 +127,6 @@ def verify_entries(path: Path) -> int:
 def _seal(entry: Entry) -> str:
     fields = {key: value for key, value in asdict(entry).items() if key != "sha256"}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
-def _whole_lines(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return b""
-    return content[: content.rfind(b"\n") + 1]
 
 
 def _tampered(path: Path, number: int, expected: str, found: str) -> DataError:

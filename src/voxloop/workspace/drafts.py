@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voxloop.compute.atomic import append_line, sync_folder
+from voxloop.compute.atomic import append_line, sync_folder, whole_lines
 from voxloop.errors import LimitError, StorageError, UsageError
 from voxloop.volume.runs import Patch
 from voxloop.workspace.clock import utc_now
@@ -124,7 +124,7 @@ def append_draft(
     }
     path = key.file(layout)
     with exclusive(_lock(layout, path), "saving a draft", wait_s=30):
-        kept = _whole(path)
+        kept = whole_lines(path)
         saves = kept.count(b"\n")
         if after is not None and after != saves:
             raise DraftMovedError(
@@ -140,7 +140,7 @@ def append_draft(
 
 def read_draft(layout: Layout, key: DraftKey) -> Draft:
     """What was saved; an empty draft if nothing was."""
-    entries = [json.loads(line) for line in _whole(key.file(layout)).splitlines()]
+    entries = [json.loads(line) for line in whole_lines(key.file(layout)).splitlines()]
     if not entries:
         return Draft()
     patches = tuple(patch for entry in entries for patch in entry["patches"])
@@ -170,14 +170,6 @@ def _append(path: Path, kept: int, line: bytes) -> None:
         if StorageError.explains(error):
             raise StorageError.from_os_error(path, error) from error
         raise
-
-
-def _whole(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return b""
-    return content[: content.rfind(b"\n") + 1]
 
 
 def _lock(layout: Layout, path: Path) -> Path:
