@@ -26,7 +26,6 @@ import nibabel
 import numpy as np
 from batches import BROKEN, write_model, write_scan
 
-from voxloop.compute import atomic
 from voxloop.io.formats import read_volume
 from voxloop.predict.options import InferenceOptions
 from voxloop.workspace.actions.segment import segment
@@ -43,7 +42,6 @@ def start(folder: Path, out: Path) -> int:
     if child:
         return child
     code = 1
-    atomic._STARTED_S = time.time()  # a fork shares its parent's
     try:
         model = folder / "model.safetensors"
         code = segment(model, folder / "scans", out, options=TORCH).exit_code

@@ -20,7 +20,6 @@ from simulate_small import write_eggs
 
 from plans import narrow_networks
 from voxloop.cli import main
-from voxloop.compute import atomic
 from voxloop.workspace.actions import simulate  # loads torch, once for all children
 
 RULES = """
@@ -41,7 +40,6 @@ def start(folder: Path, out: Path) -> int:
     if child:
         return child
     code = 1
-    atomic._STARTED_S = time.time()  # a fork shares its parent's
     try:
         words = ["simulate", folder / "eggs", "--out", out, "--rules", folder / "rules.toml"]
         for strategy in STRATEGIES:

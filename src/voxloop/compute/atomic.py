@@ -27,8 +27,18 @@ __all__ = [
 _LEFTOVERS = f".{'[0-9a-f]' * 8}.tmp.*"
 """How `atomic_path` names what is not finished."""
 
-_STARTED_S = time.time()
+_started_s = time.time()
 """When this process began to use files; whatever is older belongs to another one."""
+
+
+def _begin() -> None:
+    """Count a forked process from its fork, or it would spare what a killed sibling left."""
+    global _started_s  # noqa: PLW0603 - what a process is, is global
+    _started_s = time.time()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin)
 
 
 @contextlib.contextmanager
@@ -118,7 +128,7 @@ def remove_leftovers(folder: Path) -> None:
     """
     for path in folder.glob(_LEFTOVERS):
         with contextlib.suppress(OSError):  # gone already, or a disk that is read-only
-            if path.stat().st_mtime < _STARTED_S:
+            if path.stat().st_mtime < _started_s:
                 path.unlink()
 
 
