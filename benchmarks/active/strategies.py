@@ -25,11 +25,12 @@ import numpy as np
 
 from voxloop.active.trial.campaign import FULL, Campaign, read_campaign
 from voxloop.active.trial.comparison import compare
-from voxloop.active.trial.results import DiceGrid
+from voxloop.active.trial.results import Campaigns, DiceGrid, campaign_rows
 from voxloop.active.trial.study import Rules, Study
 from voxloop.compute.atomic import write_json
 from voxloop.compute.progress import Progress
 from voxloop.dataset.layouts import read_dataset
+from voxloop.report.tidy import write_rows_csv
 from voxloop.workspace.simulation import Cell, claim_folder, open_study, play
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,9 @@ FOR_TUNING = {"hippocampus": 40, "fetal_brain": 6}
 CONTROLS = ("random_slices", "foreground_random", "strided")
 HIPPOCAMPUS = Rules(budgets=(17, 34, 74, 142, 285), steps=225, first_steps=450, full_steps=1500)
 """0.3, 0.6, 1.3, 2.5 and 5 % of the slices of 160 cases."""
+
+TUNING = replace(HIPPOCAMPUS, budgets=(13, 26, 56, 107, 214))
+"""The same shares of the 120 cases that are left beside those for tuning and the held-out ones."""
 
 FETAL = Rules(budgets=(26, 51, 102, 256), steps=225, first_steps=450, full_steps=1500)
 """1, 2, 4 and 10 % of the slices of 10 cases."""
@@ -81,14 +85,30 @@ SUITES = {
             "hybrid",
         ),
         (0, 1),
-        replace(HIPPOCAMPUS, budgets=(13, 26, 56, 107, 214)),
+        TUNING,
         tuning=True,
     ),
     "slices": Suite(
         "hippocampus",
         ("random_slices", "foreground_random", "entropy_class", "hybrid"),
         (0, 1),
-        replace(HIPPOCAMPUS, budgets=(13, 26, 56, 107, 214), regions="slices"),
+        replace(TUNING, regions="slices"),
+        tuning=True,
+    ),
+    # what beginning with the weights of the round before saves: beside `screen`, twice the steps
+    # from new weights in each round, and as many
+    "anew": Suite(
+        "hippocampus",
+        ("foreground_random",),
+        (0, 1),
+        replace(TUNING, steps=450, first_steps=None, warm_start=False),
+        tuning=True,
+    ),
+    "anew_short": Suite(
+        "hippocampus",
+        ("foreground_random",),
+        (0, 1),
+        replace(TUNING, warm_start=False),
         tuning=True,
     ),
     "confirm": Suite(
@@ -122,7 +142,9 @@ def main() -> int:
         if not arguments.report:
             for campaign in campaigns:
                 _play(suite, arguments.data, folder, campaign)
-        write_json(RESULTS / f"{name}.json", _document(suite, study))
+        played = _played(suite, study)
+        write_rows_csv(folder / "rows.csv", campaign_rows(played))  # for forecast_coverage.py
+        write_json(RESULTS / f"{name}.json", _document(suite, study, played))
         print(table(json.loads((RESULTS / f"{name}.json").read_text())))
     return 0
 
@@ -153,15 +175,19 @@ def study_of(suite: Suite, data: Path, folder: Path) -> Study:
     return open_study(data / suite.data, folder)
 
 
-def _document(suite: Suite, study: Study) -> dict[str, Any]:
-    """Everything that was reached, and what it says of the strategies."""
-    played = {
+def _played(suite: Suite, study: Study) -> Campaigns:
+    """The campaigns that are finished."""
+    return {
         campaign: rounds
         for seed in suite.seeds
         for strategy in (*suite.strategies, FULL)
         for campaign in [Campaign(strategy, seed)]
         if (rounds := read_campaign(study, campaign)) is not None
     }
+
+
+def _document(suite: Suite, study: Study, played: Campaigns) -> dict[str, Any]:
+    """Everything that was reached, and what it says of the strategies."""
     complete = [s for s in suite.strategies if any(c.strategy == s for c in played)]
     kept = {c: r for c, r in played.items() if c.strategy in {*complete, FULL}}
     comparison = compare(DiceGrid.of(kept), np.random.default_rng(0))
