@@ -50,6 +50,12 @@ def test_without_logged_times_a_region_costs_its_voxels() -> None:
     assert model.cost(SLICE, Effort(contour_mm=1e6)) == 100
 
 
+def test_where_regions_are_counted_each_costs_one() -> None:
+    model = CostModel("regions")
+    assert model.cost(SLICE) == model.cost(Box((0, 0, 0), (9, 9, 9))) == 1
+    assert model.by_size(np.array([3, 700])).tolist() == [1, 1]
+
+
 def test_where_only_voxels_are_known_they_cost_the_median_rate() -> None:
     times = [LoggedTime(100, 30), LoggedTime(200, 64), LoggedTime(100, 3600)]
     model = CostModel.from_times(times)

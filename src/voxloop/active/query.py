@@ -16,7 +16,7 @@ __all__ = ["CONTROL", "Query", "Unit", "ranked"]
 CONTROL = "control"
 """What stands for the strategy in a query that was drawn by chance, to compare with."""
 
-Unit = Literal["seconds", "voxels"]
+Unit = Literal["seconds", "voxels", "regions"]
 """What cost is counted in: seconds of a person's time, or voxels where no time was logged."""
 
 

@@ -63,11 +63,12 @@ class CostModel:
     Seconds are a sum over what there is to do (`Effort`), each kind at its price, once a time was
     logged for known work. Until then, and where nothing is known of a region, cost is
     proportional to voxels; the prices are assumptions then, and what they give serves to compare
-    regions with one another, not to tell the time.
+    regions with one another, not to tell the time. Where a budget counts regions, each costs one.
 
     Attributes:
         unit: the currency of `cost`.
-        per_voxel: cost of one voxel in `unit`, above zero.
+        per_voxel: cost of one voxel in `unit`, above zero; without meaning where `unit` is
+            regions.
         prices: seconds per unit of effort.
         calibrated: how many logged times the prices were learned from; 0 where they are assumed.
         relative_error: by what share a single time typically misses what is expected; None
@@ -126,8 +127,13 @@ class CostModel:
             corrected: true where a proposal is corrected.
         """
         if effort is None or not self.calibrated:
-            return self.per_voxel * region.voxel_count
+            return float(self.by_size(np.array([region.voxel_count]))[0])
         return float(self.seconds(effort.row[None], corrected=corrected)[0])
+
+    def by_size(self, voxel_counts: npt.NDArray[np.int64]) -> FloatArray:
+        """Expected cost of regions of which only the size is known, (n,), in `unit`."""
+        counts = np.asarray(voxel_counts, dtype=np.float64)
+        return np.ones_like(counts) if self.unit == "regions" else self.per_voxel * counts
 
     def seconds(self, efforts: EffortArray, *, corrected: bool = False) -> FloatArray:
         """Expected seconds of labelling each region, (n,).

@@ -90,7 +90,7 @@ class SelectionContext:
     def costs_of(self, case: CasePool, members: Members) -> ScoreArray:
         """What each region of a case is expected to cost, (n,), given what is predicted there."""
         if not self.costs.calibrated:
-            return np.asarray(self.costs.per_voxel * case.voxel_counts)
+            return self.costs.by_size(case.voxel_counts)
         efforts = expected_efforts(members, case.spacing_mm, case.lattices, case.axis)
         return self.costs.seconds(efforts)
 
