@@ -64,4 +64,21 @@ SUITES: dict[str, list[Cell]] = {
         for sets in ("all", "halves")
     ],
     "ablation": _ablation(),
+    # what rotation, zoom and bending are worth in trainings of usual length, and with few planes
+    "augmentation": [
+        cell
+        for without in ((), ("spatial",))
+        for cell in (
+            Cell("hippocampus", slice_share=0.025, steps=STEPS, tuning=True, without=without),
+            Cell(
+                "fetal_brain",
+                cases=3,
+                slices_each=8,
+                axes="any",
+                steps=STEPS,
+                tuning=True,
+                without=without,
+            ),
+        )
+    ],
 }
