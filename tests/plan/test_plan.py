@@ -41,11 +41,18 @@ def test_all_wrong_keys_are_named_with_what_may_have_been_meant() -> None:
         ({"normalisation": [{"methods": "volume"}]}, "methods"),
         ({"labels": 3}, "a valid plan"),
         ({"patch_shape": 8}, "a valid plan"),
+        ({"deformation": -1.0}, "from 0 to 3"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(change: dict[str, Any], match: str) -> None:
     with pytest.raises(DataError, match=match):
         Plan.from_json({**small_plan().to_json(), **change})
+
+
+def test_a_plan_from_before_strengths_were_planned_has_the_usual_one() -> None:
+    document = small_plan().to_json()
+    del document["deformation"]
+    assert Plan.from_json(document).deformation == 1
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", "3"])

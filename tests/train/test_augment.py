@@ -110,6 +110,19 @@ def test_a_patch_is_never_mirrored_along_an_axis_that_forbids_it() -> None:
         assert np.linalg.det(draw_spatial(rng, (20, 20, 20), (0, 1, 2)).deform) > 0
 
 
+def test_strength_turns_zooms_and_bends_further_and_more_often() -> None:
+    def spread(strength: float) -> tuple[float, float]:
+        rng = np.random.default_rng(0)
+        drawn = [draw_spatial(rng, (64, 64, 64), (), strength) for _ in range(300)]
+        off = [float(np.linalg.norm(how.deform - np.eye(3))) for how in drawn]
+        return float(np.mean(off)), float(np.mean([np.abs(how.bend_mm).mean() for how in drawn]))
+
+    (usual, bent), (strong, bent_more) = spread(1.0), spread(1.5)
+    assert spread(0.0) == (0, 0)
+    assert 1.5 < strong / usual < 2.5
+    assert 1.5 < bent_more / bent < 3.5
+
+
 def test_neutral_intensity_changes_nothing() -> None:
     image, _ = _block((6, 5, 4))
     assert torch.equal(apply_intensity(image, Intensity()), image)

