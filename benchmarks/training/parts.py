@@ -90,6 +90,12 @@ def _no_spatial(stack: contextlib.ExitStack) -> Adapt:
     return _as_it_is
 
 
+def _no_extra_deformation(stack: contextlib.ExitStack) -> Adapt:
+    """Few cases are deformed no more than many."""
+    del stack
+    return lambda plan: dataclasses.replace(plan, deformation=1.0)
+
+
 def _no_foreground(stack: contextlib.ExitStack) -> Adapt:
     """Patches are centred anywhere that is annotated."""
     _replace(stack, "voxloop.train.patches._FOREGROUND_SHARE", 0.0)
@@ -126,6 +132,7 @@ PARTS: dict[str, Callable[[contextlib.ExitStack], Adapt]] = {
     "average": _no_average,
     "intensity": _no_intensity,
     "spatial": _no_spatial,
+    "extra-deformation": _no_extra_deformation,
     "foreground": _no_foreground,
     "deep-supervision": _no_deep_supervision,
     "body-scale": _no_body_scale,
