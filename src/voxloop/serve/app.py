@@ -43,6 +43,12 @@ from voxloop.workspace.workspace import Workspace
 __all__ = ["API", "create_app"]
 
 API = "/api/v1"
+_TAGS = [
+    {
+        "name": "MONAI Label",
+        "description": "What its plugins for 3D Slicer and OHIF speak, at the base path itself.",
+    }
+]
 _PAGE = Path(__file__).parent / "page"
 mimetypes.add_type("text/javascript", ".js")  # whatever the system says
 _ROUTERS = (
@@ -75,15 +81,17 @@ def create_app(workspace: Workspace, settings: ServeSettings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # plugins follow no redirects, and mean the addresses they ask for
         responses=_PROBLEMS,
+        openapi_tags=_TAGS,
     )
     app.state.context = Context.of(workspace, settings)
+    app.state.is_ending = lambda: False  # whoever runs the server knows
     app.add_exception_handler(VoxloopError, _voxloop_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     for module in _ROUTERS:
         app.include_router(module.router, prefix=API)
-    for router in _plugin_routers():  # described by those who made the plugins
-        app.include_router(router, include_in_schema=False)
+    for router in _plugin_routers():
+        app.include_router(router)
     if _PAGE.is_dir():
         app.mount("/", StaticFiles(directory=_PAGE, html=True), name="page")
     app.add_middleware(Guard, settings=settings)

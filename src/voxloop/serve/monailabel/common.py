@@ -28,6 +28,7 @@ __all__ = [
     "ImageId",
     "WorkspaceDep",
     "author_of",
+    "files",
     "multipart",
     "parsed_params",
     "received",
@@ -104,6 +105,11 @@ def author_of(params: dict[str, Any]) -> str:
     given = str(params.get("client_id") or "").strip()
     plain = "".join(c for c in given if c.isprintable())[:_MOST_AUTHOR]
     return plain if plain and plain != "None" else TOOL
+
+
+def files(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    """What a route that sends files says of itself in the description of the API."""
+    return {200: {"description": "Done.", "content": {name: {} for name in media_types}}}
 
 
 @contextlib.contextmanager

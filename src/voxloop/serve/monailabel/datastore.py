@@ -16,6 +16,7 @@ from voxloop.serve.monailabel.common import (
     ImageId,
     WorkspaceDep,
     author_of,
+    files,
     parsed_params,
     received,
 )
@@ -59,7 +60,10 @@ def datastore(
     }
 
 
-@router.api_route("/datastore/image", methods=["GET", "HEAD"], response_class=Response)
+@router.head("/datastore/image", response_class=Response, responses=files("application/json"))
+@router.get(
+    "/datastore/image", response_class=Response, responses=files("application/octet-stream")
+)
 def load_image(
     request: Request,
     workspace: WorkspaceDep,

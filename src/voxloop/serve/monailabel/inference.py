@@ -21,6 +21,7 @@ from voxloop.serve.monailabel.common import (
     MODEL,
     ImageId,
     WorkspaceDep,
+    files,
     multipart,
     parsed_params,
     received,
@@ -50,7 +51,11 @@ _WORKING = threading.Lock()
 router = APIRouter(tags=["MONAI Label"])
 
 
-@router.post("/infer/{model}", response_class=Response)
+@router.post(
+    "/infer/{model}",
+    response_class=Response,
+    responses=files("multipart/form-data", "application/octet-stream", "application/json"),
+)
 def infer(
     model: str,
     workspace: WorkspaceDep,

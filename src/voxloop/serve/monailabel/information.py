@@ -63,7 +63,7 @@ def info(request: Request, workspace: WorkspaceDep) -> dict[str, Any]:
     }
 
 
-@router.get("/auth/", responses={404: {"description": "No login: the token is in the address."}})
+@router.get("/auth/")
 async def auth() -> dict[str, Any]:
     """Always 404, by which the plugins know that there is no login."""
     raise HTTPException(404, "no login; the token is part of the address")

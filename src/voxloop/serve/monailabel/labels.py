@@ -13,6 +13,7 @@ from voxloop.serve.monailabel.common import (
     ImageId,
     WorkspaceDep,
     author_of,
+    files,
     parsed_params,
     received,
 )
@@ -63,7 +64,8 @@ def save_label(
         return submit(workspace, submission, record)
 
 
-@router.api_route("/datastore/label", methods=["GET", "HEAD"], response_class=Response)
+@router.head("/datastore/label", response_class=Response, responses=files("application/json"))
+@router.get("/datastore/label", response_class=Response, responses=files("application/gzip"))
 def load_label(
     request: Request,
     workspace: WorkspaceDep,
