@@ -22,7 +22,7 @@ class Window:
 
     def __init__(self) -> None:
         self.closed = False
-        self.app = SimpleNamespace(state=SimpleNamespace())
+        self.app = SimpleNamespace(state=SimpleNamespace(is_ending=lambda: False))
 
     async def is_disconnected(self) -> bool:
         return self.closed

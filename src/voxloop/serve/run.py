@@ -12,10 +12,11 @@ import uvicorn
 
 from voxloop.errors import UsageError
 from voxloop.serve.app import create_app
+from voxloop.serve.protocol import prompt_protocol
 from voxloop.serve.settings import ServeSettings
 from voxloop.workspace.workspace import Workspace
 
-__all__ = ["run"]
+__all__ = ["run", "server_for"]
 
 _BACKLOG = 512
 _MOST_HEADER_BYTES = 64 << 10
@@ -35,20 +36,34 @@ def run(workspace: Workspace, settings: ServeSettings, announce: Callable[[str],
     shutil.rmtree(workspace.layout.arrivals, ignore_errors=True)  # of a server that was killed
     logging.getLogger("voxloop.serve").setLevel(logging.WARNING)
     with closing(_bound(settings)) as bound:
-        config = uvicorn.Config(
-            create_app(workspace, settings),
-            access_log=False,  # its lines would hold the token
-            log_level="warning",
-            server_header=False,
-            h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=5,
-            http="h11",
-            ws="none",
-        )
+        server = server_for(workspace, settings)
         announce(settings.url(bound.getsockname()[1]))
         with suppress(KeyboardInterrupt):  # the usual way to end a server
-            uvicorn.Server(config).run(sockets=[bound])
+            server.run(sockets=[bound])
+
+
+def server_for(workspace: Workspace, settings: ServeSettings) -> uvicorn.Server:
+    """The application with what uvicorn is to see to.
+
+    Args:
+        workspace: to serve.
+        settings: of the server.
+    """
+    app = create_app(workspace, settings)
+    config = uvicorn.Config(
+        app,
+        access_log=False,  # its lines would hold the token
+        log_level="warning",
+        server_header=False,
+        h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=5,
+        http=prompt_protocol(settings.head_timeout_s),
+        ws="none",
+    )
+    server = uvicorn.Server(config)
+    app.state.is_ending = lambda: server.should_exit
+    return server
 
 
 def _bound(settings: ServeSettings) -> socket.socket:

@@ -33,6 +33,7 @@ class ServeSettings:
         names: further host names by which browsers may reach the server, in lower case.
         max_body_bytes: of a request's body.
         max_json_bytes: of a body of JSON, which is held in memory.
+        head_timeout_s: within which a request says what it wants.
         body_timeout_s: how long a body may stand still.
         min_body_rate: bytes per second that a body must come with on the average, once it has
             taken longer than `body_timeout_s`.
@@ -50,6 +51,7 @@ class ServeSettings:
     names: tuple[str, ...] = ()
     max_body_bytes: int = 512 << 20
     max_json_bytes: int = 32 << 20
+    head_timeout_s: float = 10.0
     body_timeout_s: float = 20.0
     min_body_rate: float = 16 << 10
     max_image_voxels: int = 300_000_000
@@ -69,7 +71,8 @@ class ServeSettings:
             if not _NAME.fullmatch(name):
                 raise UsageError(f"host names are like lab.example.org, not {name!r}")
         limits = (self.max_body_bytes, self.max_json_bytes, self.max_image_voxels)
-        if min(limits) <= 0 or min(self.body_timeout_s, self.lease_s, self.min_body_rate) <= 0:
+        times = (self.head_timeout_s, self.body_timeout_s, self.lease_s)
+        if min(limits) <= 0 or min(*times, self.min_body_rate) <= 0:
             raise UsageError("the server's limits are above zero")
 
     @property

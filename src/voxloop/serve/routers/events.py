@@ -50,7 +50,7 @@ async def _events(request: Request, context: Context) -> AsyncIterator[str]:
         seen: dict[str, Any] = {}
         spoke_s = loop.time()
         yield "retry: 2000\n\n"
-        while not await request.is_disconnected():
+        while not (state.is_ending() or await request.is_disconnected()):
             now = await anyio.to_thread.run_sync(_look, context)
             for event, document in now.items():
                 if seen.get(event) != document:
