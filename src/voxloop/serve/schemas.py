@@ -22,9 +22,11 @@ __all__ = [
     "JobBody",
     "JobOut",
     "LabelOut",
+    "LabelQualityOut",
     "LeaseOut",
     "PatchBody",
     "ProblemOut",
+    "QualityOut",
     "QueryList",
     "QueryOut",
     "RegionOut",
@@ -73,6 +75,29 @@ class ServerOut(BaseModel):
     steps: list[str]
 
 
+class LabelQualityOut(BaseModel):
+    """What one label of a proposal is expected to be worth; null is not known."""
+
+    name: str
+    volume_ml: float
+    dice: float | None = None
+    dice_low: float | None = None
+    dice_high: float | None = None
+    surface_mm: float | None = None
+    surface_low: float | None = None
+    surface_high: float | None = None
+    n_calibration: int = 0
+    note: str = ""
+
+
+class QualityOut(BaseModel):
+    """What a proposal is expected to be worth, and why it is to be checked before use."""
+
+    labels: list[LabelQualityOut]
+    checks: list[str]
+    why_unknown: str
+
+
 class CaseOut(BaseModel):
     """One case and how it stands."""
 
@@ -92,7 +117,7 @@ class CaseOut(BaseModel):
     has_proposal: bool
     has_uncertainty: bool
     open_queries: int
-    quality: Document | None
+    quality: QualityOut | None
 
 
 class CaseList(BaseModel):
@@ -191,10 +216,11 @@ class ReviewBody(_Strict):
 
 
 class FillBody(_Strict):
-    """Two drawn slices, or more, between which to fill; across `axis`."""
+    """Two drawn slices, or more, between which to fill; across `axis`, and by what."""
 
     axis: Annotated[int, Field(ge=0, le=2)]
     patches: Annotated[list[PatchBody], Field(min_length=2, max_length=200)]
+    by: Literal["distance", "model"] = "distance"
 
 
 class JobBody(_Strict):

@@ -206,7 +206,8 @@ def _key(stamps: tuple[tuple[Path, int, int], ...]) -> str:
 
 def _stamps(model: Path) -> tuple[tuple[Path, int, int], ...]:
     """The files that determine what a model says, each with time of change and size."""
-    detail, rules = model.parent / "detail", model.parents[2] / "postprocessing.json"
-    files = (model, detail / "detail.json", detail / model.name, rules)
+    detail, learned = model.parent / "detail", model.parents[2]
+    lessons = (learned / "postprocessing.json", learned / "calibration.json")
+    files = (model, detail / "detail.json", detail / model.name, *lessons)
     found = [(path, path.stat()) for path in files if path.is_file()]
     return tuple((path, status.st_mtime_ns, status.st_size) for path, status in found)

@@ -3,7 +3,7 @@
 import { ask, askIfAny } from './api.js';
 import { el, facts, score, table, when } from './dom.js';
 import { meshPanel } from './mesh.js';
-import { judge } from './review.js';
+import { lookAndJudge } from './review.js';
 import { complain, toast } from './status.js';
 
 function share(value) {
@@ -30,7 +30,7 @@ export async function casesPage() {
 export async function casePage(app, id) {
   const path = `cases/${encodeURIComponent(id)}`;
   const [item, { revisions }, pairs, meshes] = await Promise.all([
-    ask(path), ask(`${path}/revisions`), askIfAny(`${path}/agreement`), meshPanel(id)]);
+    ask(path), ask(`${path}/revisions`), askIfAny(`${path}/agreement`), meshPanel(app, id)]);
   return el('section', { class: 'page' }, el('h1', {}, item.id),
     facts([
       ['Size', `${item.shape.join(' × ')} voxels of ${item.spacing_mm.map((mm) => mm.toFixed(2)).join(' × ')} mm`],
@@ -60,27 +60,31 @@ function labelForm(item) {
     el('button', { type: 'button', class: 'primary', onclick: go }, 'Label'));
 }
 
+/** What the newest model's result is expected to be worth, or why that is not known. */
 function quality(item) {
+  const title = el('h2', {}, 'Expected quality of the proposal');
   if (!item.quality) {
-    return el('section', {}, el('h2', {}, 'Quality'), el('p', {}, item.has_proposal
-      ? 'The model gives no estimate of its quality for this case.'
-      : 'No model has seen this case yet.'));
+    return el('section', {}, title, el('p', {}, 'No model has seen this case yet.'));
   }
-  const labels = item.quality.labels || item.quality.estimate || item.quality.quality || {};
-  const rows = (Array.isArray(labels) ? labels
-    : Object.entries(labels).map(([name, found]) => ({ name, ...found })))
-    .map((row) => ({ name: row.name ?? row.label, volume_ml: row.volume_ml, ...(row.quality || row) }));
-  const interval = (low, high, digits) => (typeof low === 'number' && typeof high === 'number'
-    ? ` [${low.toFixed(digits)}, ${high.toFixed(digits)}]` : '');
-  return el('section', {}, el('h2', {}, 'Quality, as the model estimates it'),
-    table('Expected quality of this case, with intervals', [
+  const { labels, checks, why_unknown: why } = item.quality;
+  const withInterval = (value, low, high, digits) => (value === null ? '–'
+    : value.toFixed(digits) + (low === null || high === null ? ''
+      : ` [${low.toFixed(digits)}, ${high.toFixed(digits)}]`));
+  return el('section', {}, title,
+    why ? el('p', {}, `Not known: ${why}.`) : null,
+    checks.length ? el('div', { class: 'remark' }, el('strong', {}, 'Check before use:'),
+      el('ul', {}, checks.map((reason) => el('li', {}, reason)))) : null,
+    why || checks.length ? null : el('p', {}, 'Nothing odd was found in it.'),
+    labels.length ? table(why ? 'What the model found' : 'What the model found, and what it expects that to be worth', [
       ['Label', (r) => r.name],
-      ['Volume, ml', (r) => (typeof r.volume_ml === 'number' ? r.volume_ml.toFixed(2) : '–'), true],
-      ['Dice', (r) => score(r.dice) + interval(r.dice_low ?? r.low, r.dice_high ?? r.high, 3), true],
-      ['Surface error, mm', (r) => (typeof r.surface_mm === 'number'
-        ? r.surface_mm.toFixed(2) + interval(r.surface_low, r.surface_high, 2) : '–'), true],
-      ['To be checked', (r) => [...(r.flags || []), r.note].filter(Boolean).join('; ')],
-    ], rows));
+      ['Volume, ml', (r) => r.volume_ml.toFixed(2), true],
+      ...(why ? [] : [
+        ['Dice', (r) => withInterval(r.dice, r.dice_low, r.dice_high, 3), true],
+        ['Surface error, mm', (r) => withInterval(r.surface_mm, r.surface_low, r.surface_high, 2), true],
+        ['Learnt from', (r) => (r.n_calibration ? `${r.n_calibration} cases` : '–'), true],
+        ['Remark', (r) => r.note],
+      ]),
+    ], labels) : null);
 }
 
 function history(app, item, revisions) {
@@ -130,7 +134,7 @@ function history(app, item, revisions) {
 }
 
 function judgeIfWaiting(app, revision) {
-  return revision.active && !revision.review && !revision.withdraws ? judge(app, revision) : null;
+  return revision.active && !revision.review && !revision.withdraws ? lookAndJudge(app, revision) : null;
 }
 
 function standing(revision) {

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from typing import Any
 
 from fastapi import APIRouter
 
-from voxloop.errors import DataError
 from voxloop.serve.context import CaseDep, Context, ContextDep
 from voxloop.serve.proposed import prediction_of, uncertainty_file
+from voxloop.serve.quality import quality_of
 from voxloop.serve.schemas import CaseList, CaseOut
 from voxloop.workspace.annotations import Revision
 from voxloop.workspace.cases import CaseRecord
-from voxloop.workspace.documents import read_document
 
 __all__ = ["list_cases", "read_case", "router"]
 
@@ -72,16 +69,5 @@ def _case(
         has_proposal=prediction is not None,
         has_uncertainty=uncertainty_file(context.workspace, record) is not None,
         open_queries=open_queries,
-        quality=None if prediction is None else _quality(context, record),
+        quality=None if prediction is None else quality_of(context.workspace, prediction),
     )
-
-
-def _quality(context: Context, record: CaseRecord) -> dict[str, Any] | None:
-    """What the model says of its own result, without anything that names files."""
-    path = prediction_of(context.workspace, record)
-    if path is None:
-        return None
-    with contextlib.suppress(DataError, AttributeError):
-        document = read_document(path.with_name(f"{record.id}.json"))
-        return {key: document[key] for key in ("estimate", "labels", "quality") if key in document}
-    return None
