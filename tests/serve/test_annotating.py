@@ -7,10 +7,11 @@ from typing import Any
 import httpx2 as httpx
 import numpy as np
 import pytest
-from server_samples import nifti, read_nifti, serving, slice_box, slice_patch
+from server_samples import nifti, propose, read_nifti, serving, slice_box, slice_patch, stand_in
 
 from phantoms import oblique_geometry
 from voxloop.io.formats import write_label_map
+from voxloop.report.outcome import CaseOutcome
 from voxloop.volume.geometry import FloatArray
 from voxloop.volume.runs import Patch
 from voxloop.volume.volume import LabelMap
@@ -307,6 +308,20 @@ def test_slices_between_drawn_ones_are_filled(tmp_path: Path) -> None:
         assert not middle[:2].any()
         twice = {"axis": 2, "patches": [slice_patch(disc, 1), slice_patch(disc, 1)]}
         assert client.post("cases/a/fill", json=twice).status_code == 422
+
+
+def test_slices_between_drawn_ones_are_filled_as_the_model_proposes(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path, "a")
+    drawn = organ()
+    body = {"axis": 2, "patches": [slice_patch(drawn, 1), slice_patch(drawn, 4)], "by": "model"}
+    ask(workspace, ("a", slice_box(0)))
+    with serving(workspace) as client:
+        assert client.post("cases/a/fill", json=body).status_code == 404
+        stand_in(workspace)
+        said = np.roll(organ(), 2, axis=0)
+        propose(workspace, said, CaseOutcome("a", "done"))
+        patches = client.post("cases/a/fill", json=body).json()["patches"]
+    assert patches == [slice_patch(said, index) for index in (2, 3)]
 
 
 def test_a_label_map_of_every_form_is_taken(tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from phantoms import ellipsoid_mask, oblique_geometry
 from voxloop.active.query import Query
-from voxloop.io.formats import write_label_map, write_volume
+from voxloop.io.formats import write_volume
+from voxloop.report.outcome import CaseOutcome, LabelOutcome, Quality
 from voxloop.serve.app import create_app
 from voxloop.serve.settings import ServeSettings
 from voxloop.volume.boxes import Box
@@ -23,6 +25,8 @@ from voxloop.volume.geometry import Geometry
 from voxloop.volume.labels import LabelTable
 from voxloop.volume.volume import LabelMap, Volume
 from voxloop.workspace.actions.add import add
+from voxloop.workspace.actions.mesh_cases import mesh_cases
+from voxloop.workspace.predictions import PredictionFolder
 from voxloop.workspace.proposals import prediction_file
 from voxloop.workspace.queries import StoredQuery, put_queries
 from voxloop.workspace.rounds import RoundStage, advance_round, begin_round
@@ -35,6 +39,7 @@ FLAGS = (
     "--ignore-gpu-blocklist", "--no-sandbox", "--disable-dev-shm-usage",
 )  # fmt: skip
 LABELS = LabelTable.from_names("liver", "spleen")
+CHECK = "the liver is cut off: 30% of its surface is the scan's border"
 MARK = 3000.0
 TOKEN = "browser-token-0123456789"  # noqa: S105 # of a server that lives for a test
 
@@ -122,11 +127,13 @@ def propose(workspace: Workspace, name: str) -> None:
     path = prediction_file(workspace, record)
     assert path is not None
     array = ellipsoid_mask(GRIDS[name], (6, 7, 8)).astype(np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_label_map(path, LabelMap(array, GRIDS[name], LABELS))
     doubt = np.zeros(GRIDS[name].shape, dtype=np.uint8)
     doubt[ellipsoid_mask(GRIDS[name], (8, 9, 10)) & (array == 0)] = 220
-    write_volume(path.parent / "uncertainty" / path.name, Volume(doubt, GRIDS[name]))
+    liver = Quality(0.912, 0.853, 0.951, 0.71, 0.42, 1.2, 12, (CHECK,), "for 9 cases in 10")
+    volumes = (LabelOutcome("liver", 2.04, liver), LabelOutcome("spleen", 0.0))
+    PredictionFolder(path.parent, "plain", LABELS).write(
+        LabelMap(array, GRIDS[name], LABELS), CaseOutcome(name, "done", volumes), {}, doubt
+    )
 
 
 @dataclass(eq=False)
@@ -154,7 +161,14 @@ class Desk:
     def open(self, place: str) -> None:
         """Go to a place within the page, or load it."""
         if self.page.url.startswith(self.address):
-            self.page.evaluate("(place) => { location.hash = place; }", place)
+            self.page.evaluate(
+                """(place) => {
+                  // so that `ready` does not take the view that is left for the one to come
+                  document.querySelector('.annotate')?.removeAttribute('data-ready');
+                  location.hash = place;
+                }""",
+                place,
+            )
         else:
             enter(self.page, self.address, place)
 
@@ -165,6 +179,43 @@ class Desk:
     def _sent(self, request: Any) -> None:
         if not request.url.startswith((self.address, "data:", "blob:")):
             self.faults.append(f"asked for {request.url}")
+
+
+def make_clinic(folder: Path) -> Workspace:
+    """Two cases, one of them with a proposal, what that is worth, and surfaces; a query each."""
+    workspace = make_workspace(folder, "oblique", "thick")
+    asked = (("oblique", Scan(GRIDS["oblique"]).mark[2]), ("oblique", 12), ("thick", 4))
+    ask(workspace, *((name, Box.slice_at(GRIDS[name].shape, 2, at)) for name, at in asked))
+    propose(workspace, "oblique")
+    found = mesh_cases(workspace)
+    assert found.passed == {"oblique": True}
+    return workspace
+
+
+@contextmanager
+def browsing() -> Iterator[Any]:
+    """A headless Chromium that renders in software."""
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="install requirements/browser.txt for the page's tests"
+    )
+    if not CHROMIUM.exists():
+        pytest.skip("the page's tests need Debian's chromium: apt install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def working(workspace: Workspace) -> Iterator[Desk]:
+    """A page on a server on a workspace; whatever goes wrong in it is collected."""
+    with browsing() as chromium, serving(workspace) as address:
+        page = chromium.new_page(viewport={"width": 1000, "height": 420})
+        page.set_default_timeout(120_000)
+        found = Desk(workspace, address, page)
+        found.watch()
+        yield found
+        page.close()
 
 
 def make_desk(folder: Path) -> Workspace:

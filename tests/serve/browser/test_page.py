@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from browser_samples import (
     ASKED,
-    CHROMIUM,
-    FLAGS,
     GRIDS,
     MARK,
     Desk,
@@ -23,9 +19,9 @@ from browser_samples import (
     point_of,
     ready,
     saved,
-    serving,
     settle,
     stroke,
+    working,
 )
 
 from voxloop.volume.labels import IGNORE
@@ -37,31 +33,10 @@ LPS_MIDDLE, NOTHING, SKIPPED = "0-6", "0-7", "0-8"
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A headless Chromium that renders in software."""
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="install requirements/browser.txt for the page's tests"
-    )
-    if not CHROMIUM.exists():
-        pytest.skip("the page's tests need Debian's chromium: apt install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def desk(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """A page on a workspace with all grids; whatever goes wrong in it is collected."""
-    folder: Path = tmp_path_factory.mktemp("page")
-    workspace = make_desk(folder)
-    with serving(workspace) as address:
-        page = chromium.new_page(viewport={"width": 1000, "height": 420})
-        page.set_default_timeout(120_000)
-        found = Desk(workspace, address, page)
-        found.watch()
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A page on a workspace with all grids."""
+    with working(make_desk(tmp_path_factory.mktemp("page"))) as found:
         yield found
-        page.close()
 
 
 def on_disk(desk: Desk, name: str) -> npt.NDArray[np.uint8]:
@@ -136,6 +111,9 @@ def _assert_anatomical(desk: Desk, scan: Scan, seen: tuple[float, float], axis: 
     across = 1 if along[axis] == 0 else 0
     on_the_left = seen[0] < centre[0]
     assert on_the_left == (towards_mm[across] > 0 if across == 0 else towards_mm[across] < 0)
+    left, top = "R" if across == 0 else "P", "S" if up == 2 else "A"
+    sides = desk.page.evaluate("() => window.voxloop.view.viewer.sides()")
+    assert (sides["left"], sides["top"]) == (left, top)
 
 
 def test_many_strokes_are_undone_and_redone_and_survive_a_reload(desk: Desk) -> None:

@@ -22,6 +22,7 @@ export const ACTIONS = {
   },
   opacity: (view, value) => view.viewer.setOpacity(Number(value) / 100),
   smartfill: (view) => smartFill(view),
+  modelfill: (view) => smartFill(view, 'model'),
   propose: (view) => {
     if (!view.painter.proposeSlice()) toast('Nothing to change: no proposal, or it is there already.');
   },

@@ -16,7 +16,8 @@ export async function dashboardPage(app) {
   return el('section', { class: 'page' }, el('h1', {}, state.info.name),
     state.info.open_queries
       ? el('p', {}, el('a', { href: '#/' }, `${state.info.open_queries} queries wait in the queue.`))
-      : el('p', {}, state.info.next_step),
+      : el('p', {}, 'Nothing is asked for. “Train now” learns from what is labelled, then asks; '
+        + '“Ask only” asks at once, as at the very beginning.'),
     job.node,
     el('div', { class: 'cards' }, progress(state), quality(state), referee(state)),
     curve(state.forecast));
@@ -85,12 +86,14 @@ class JobPanel {
     this.train = button('Train now', () => this.start(['train', 'propose', 'suggest']), 'primary');
     this.check = button('Train, check and ask', () => this.start(
       ['train', 'validate', 'propose', 'suggest', 'referee']));
+    this.asker = button('Ask only', () => this.start(['suggest']));
     this.surfaces = button('Make surfaces', () => this.start(['mesh']));
     this.stopper = button('Stop', () => this.post('stop'));
     this.resumer = button('Go on', () => this.post('resume'));
     this.form = el('div', { class: 'row' },
       el('label', { for: 'minutes' }, 'Minutes ', this.minutes),
-      el('label', { for: 'queries' }, 'Queries ', this.size), this.train, this.check, this.surfaces);
+      el('label', { for: 'queries' }, 'Queries ', this.size), this.train, this.check,
+      this.asker, this.surfaces);
     this.node = el('section', { class: 'card wide job' }, this.title, this.words, this.bar,
       this.form, el('div', { class: 'row' }, this.stopper, this.resumer),
       el('details', {}, el('summary', {}, 'Details'), this.lines));

@@ -55,7 +55,8 @@ export function duration(seconds) {
 /** A time stamp as this browser's user reads it. */
 export function when(stamp) {
   const date = new Date(stamp);
-  return Number.isNaN(date.getTime()) ? String(stamp ?? '') : date.toLocaleString();
+  return Number.isNaN(date.getTime()) ? String(stamp ?? '')
+    : date.toLocaleString(undefined, { dateStyle: 'short', timeStyle: 'short' });
 }
 
 /** A share or a score, to three digits, or a dash. */

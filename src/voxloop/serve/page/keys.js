@@ -12,6 +12,7 @@ export const KEYS = [
   ['Draw', [']'], 'Larger brush', 'larger'],
   ['Draw', ['c'], 'Take the range of values around the cursor', 'range'],
   ['Draw', ['g'], 'Smart fill between the drawn slices on both sides', 'smartfill'],
+  ['Draw', ['v'], 'The same, as the model proposes it', 'modelfill'],
   ['Draw', ['r'], 'Put the proposal back on this slice', 'propose'],
   ['Draw', ['Delete'], 'Clear this slice', 'clear'],
   ['Draw', ['Ctrl+z', 'z'], 'Undo', 'undo'],

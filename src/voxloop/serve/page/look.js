@@ -5,7 +5,7 @@ import { el, facts, when } from './dom.js';
 import { watchKeys } from './keys.js';
 import { labelsOn, header } from './nifti.js';
 import { Painter } from './painter.js';
-import { judge } from './review.js';
+import { judge, verdict } from './review.js';
 import { windowFor } from './scan.js';
 
 /** One revision over its image, at the slices that it labels. */
@@ -23,7 +23,10 @@ export async function lookPage(app, id, number) {
     el('aside', { class: 'about' }, el('h1', {}, `${id}, revision ${number}`),
       facts([['Author', revision.author], ['When', when(revision.created)], ['Tool', revision.tool],
         ['Seconds', revision.seconds && String(Math.round(revision.seconds))]]),
-      judge(app, revision), el('p', {}, el('a', { href: '#/review' }, 'Back to the reviews'))));
+      verdict(revision.review) || (revision.active
+        ? judge(app, revision, () => { location.hash = '#/review'; })
+        : el('p', {}, 'It was taken back and does not count.')),
+      el('p', {}, el('a', { href: '#/review' }, 'To the reviews'))));
   app.onLeave(() => viewer.close());
   return { node, after: () => show(app, { viewer, item, revision, slider, words, path }) };
 }
@@ -67,6 +70,7 @@ async function show(app, { viewer, item, revision, slider, words, path }) {
     scroll: (step) => go(viewer.slice + step), hover: () => {}, resize: () => {}, window: () => {},
     colour: () => '#ffffff',
   });
+  app.desk.stage.node.focus({ preventScroll: true });
   go(Math.floor((box.start[axis] + box.stop[axis] - 1) / 2));
 }
 

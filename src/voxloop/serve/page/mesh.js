@@ -4,12 +4,12 @@ import { askIfAny, bytes } from './api.js';
 import { el } from './dom.js';
 
 /** A panel with the meshes of a case, or null where there is none. */
-export async function meshPanel(caseId) {
+export async function meshPanel(app, caseId) {
   const path = `cases/${encodeURIComponent(caseId)}/meshes`;
   const found = (await askIfAny(path))?.meshes || [];
   if (!found.length) return null;
-  const canvas = el('canvas', { 'aria-label': 'Surfaces in 3D; drag to turn, wheel to enlarge',
-    role: 'img', tabindex: '0' });
+  const canvas = el('canvas', { 'aria-label': 'Surfaces in 3D; arrow keys turn, plus and minus enlarge',
+    role: 'application', tabindex: '0' });
   const stage = el('div', { class: 'stage solid', hidden: true }, canvas);
   const state = el('p', { class: 'quiet', role: 'status' });
   const boxes = found.map((mesh) => el('label', { class: 'choice' },
@@ -22,9 +22,14 @@ export async function meshPanel(caseId) {
     state.textContent = 'Loading the surfaces …';
     try {
       stage.hidden = false;
-      await draw(canvas, path, found, boxes);
-      state.textContent = 'Drag or use the arrow keys to turn.';
+      app.onLeave(await draw(canvas, path, found, boxes));
+      state.textContent = 'Drag or the arrow keys turn them, the wheel or + and − enlarge.';
+      canvas.focus({ preventScroll: true });
+      stage.scrollIntoView({ block: 'nearest' });
+      show.hidden = true;
     } catch (error) {
+      stage.hidden = true;
+      show.disabled = false;
       state.textContent = error.message;
     }
   });
@@ -32,10 +37,14 @@ export async function meshPanel(caseId) {
     state, stage);
 }
 
+const TURNS = { ArrowLeft: [-10, 0], ArrowRight: [10, 0], ArrowUp: [0, 10], ArrowDown: [0, -10] };
+const SCALES = { '+': 1.15, '=': 1.15, '-': 1 / 1.15 };
+
+/** Draw; returns what gives the graphics back, of which browsers have but a few. */
 async function draw(canvas, path, found, boxes) {
   const { Niivue } = await import('./vendor/niivue.js');
   const nv = new Niivue({ logLevel: 'error', dragAndDropEnabled: false, isResizeCanvas: true,
-    backColor: [0.07, 0.08, 0.1, 1], show3Dcrosshair: false, loadingText: '' });
+    backColor: [0.07, 0.08, 0.1, 1], show3Dcrosshair: false, isOrientCube: true, loadingText: '' });
   await nv.attachToCanvas(canvas, false);
   for (const mesh of found) {
     const { buffer } = await bytes(`${path}/${encodeURIComponent(mesh.label)}`);
@@ -46,12 +55,17 @@ async function draw(canvas, path, found, boxes) {
   boxes.forEach((box, at) => box.querySelector('input').addEventListener('change', (event) => {
     nv.setMeshProperty(nv.meshes[at].id, 'visible', event.target.checked);
   }));
-  const turns = { ArrowLeft: [-10, 0], ArrowRight: [10, 0], ArrowUp: [0, 10], ArrowDown: [0, -10] };
   canvas.addEventListener('keydown', (event) => {
-    event.stopImmediatePropagation(); // NiiVue's own keys stay off
-    const turn = turns[event.key];
-    if (!turn) return;
-    event.preventDefault();
-    nv.setRenderAzimuthElevation(nv.scene.renderAzimuth + turn[0], nv.scene.renderElevation + turn[1]);
+    if (event.key !== '?') event.stopImmediatePropagation(); // NiiVue's own keys stay off
+    const turn = TURNS[event.key];
+    const factor = SCALES[event.key];
+    if (turn) nv.setRenderAzimuthElevation(nv.scene.renderAzimuth + turn[0], nv.scene.renderElevation + turn[1]);
+    if (factor) nv.setScale(Math.min(Math.max(nv.scene.volScaleMultiplier * factor, 0.5), 4));
+    if (turn || factor) event.preventDefault();
   }, { capture: true });
+  return () => {
+    const { gl } = nv;
+    nv.cleanup();
+    gl.getExtension('WEBGL_lose_context')?.loseContext();
+  };
 }

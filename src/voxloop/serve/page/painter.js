@@ -2,7 +2,7 @@
 
 import { Change, UndoStack } from './undo.js';
 import { area, disc, line, stamp } from './tools.js';
-import { Grid, encode, overlap, spread } from './voxels.js';
+import { Grid, around, encode, overlap, spread } from './voxels.js';
 
 const NOT_LOOKED_AT = 255;
 
@@ -240,10 +240,13 @@ export class Painter {
       });
     }
     const step = change.done(labels);
-    if (!step) return false;
-    this.viewer.upload(change.low, change.high);
-    this.keep(step);
-    return true;
+    if (step) {
+      this.undoStack.push(step);
+      this.viewer.upload(change.low, change.high);
+    }
+    // what was drawn there already counts as well
+    const shared = overlap(patches.reduce(around), overlap(grid.box(), this.region));
+    if (shared && (step || this.free)) this.pass(shared);
   }
 
   /** Mark or unmark the shown slice as looked at, whatever is drawn in it. */

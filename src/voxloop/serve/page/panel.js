@@ -46,6 +46,7 @@ export class Panel {
         button('Undo', 'z', () => act('undo')), button('Redo', 'y', () => act('redo')),
         button('Put the proposal back', 'r', () => act('propose'), { class: 'broad' }),
         button('Smart fill', 'g', () => act('smartfill'), { class: 'broad' }),
+        button('Fill by the model', 'v', () => act('modelfill'), { class: 'broad' }),
         button('Clear slice', 'Delete', () => act('clear'), { class: 'broad' }),
         free ? button('Slice looked at', 'm', () => act('mark'), { class: 'broad' }) : null),
       el('fieldset', { class: 'steps' }, el('legend', {}, 'View'),

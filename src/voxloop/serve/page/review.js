@@ -20,7 +20,7 @@ export async function reviewPage(app, state = 'waiting') {
       ['When', (r) => when(r.created)],
       ['Seconds', (r) => (r.seconds === null || r.seconds === undefined ? '' : Math.round(r.seconds)), true],
       ['Remark', (r) => r.review?.remark || r.remark || ''],
-      ['', (r) => (state === 'waiting' ? judge(app, r) : null)],
+      ['', (r) => (state === 'waiting' ? lookAndJudge(app, r) : look(r))],
     ], reviews) : el('p', {}, 'None.'));
 }
 
@@ -28,21 +28,39 @@ function caseOf(revision) {
   return revision.case || revision.case_id;
 }
 
-/** Look at a revision, accept it, or send it back with a remark. */
-export function judge(app, revision) {
+/** What was said of a revision; nothing was yet if it is null. */
+export function verdict(review) {
+  if (!review) return null;
+  const words = review.verdict === 'accepted' ? 'Accepted' : 'Sent back';
+  return el('p', { class: 'remark' }, el('strong', {}, `${words} by ${review.reviewer}. `), review.remark);
+}
+
+function look(revision) {
+  const place = `#/look/${encodeURIComponent(caseOf(revision))}/${revision.number}`;
+  return el('a', { class: 'button', href: place }, 'Look');
+}
+
+/** A link to look at a revision, and the buttons that accept it or send it back. */
+export function lookAndJudge(app, revision) {
+  return el('span', { class: 'row' }, look(revision), judge(app, revision, () => app.refresh()));
+}
+
+/** Accept a revision, or send it back with a remark; `done` is called when the server has it. */
+export function judge(app, revision, done) {
   const path = `cases/${encodeURIComponent(caseOf(revision))}/revisions/${revision.number}/review`;
   const say = async (verdict, remark) => {
     try {
       await ask(path, { method: 'POST', query: { author: app.author }, json: { verdict, remark } });
       toast(verdict === 'accepted' ? 'Accepted.' : 'Sent back; its query is open again.');
-      app.refresh();
+      done();
     } catch (error) {
       complain(error);
     }
   };
-  const remark = el('textarea', { rows: '3', id: 'remark' });
+  const id = `remark-${caseOf(revision)}-${revision.number}`;
+  const remark = el('textarea', { rows: '3', maxlength: '2000', id });
   const dialog = el('dialog', { class: 'reasons', 'aria-label': 'Send back' },
-    el('h2', {}, 'Send back'), el('label', { for: 'remark' }, 'What should be better?', remark),
+    el('h2', {}, 'Send back'), el('label', { for: id }, 'What should be better?', remark),
     el('div', { class: 'row' },
       el('button', { type: 'button', class: 'primary', onclick: () => {
         dialog.close();
@@ -50,7 +68,6 @@ export function judge(app, revision) {
       } }, 'Send back'),
       el('button', { type: 'button', onclick: () => dialog.close() }, 'Cancel')));
   return el('span', { class: 'row' },
-    el('a', { class: 'button', href: `#/look/${encodeURIComponent(caseOf(revision))}/${revision.number}` }, 'Look'),
     el('button', { type: 'button', onclick: () => say('accepted', '') }, 'Accept'),
     el('button', { type: 'button', onclick: () => dialog.showModal() }, 'Send back …'), dialog);
 }

@@ -1,11 +1,11 @@
-// Smart fill: slices between drawn ones, computed by the server from signed distances.
+// Smart fill: slices between drawn ones, from the server: by signed distances, or as the model says.
 
 import { ask } from './api.js';
 import { toast } from './status.js';
 import { encode, overlap } from './voxels.js';
 
-/** Fill the nearest gap between drawn slices (the server computes it). */
-export async function smartFill(view) {
+/** Fill the nearest gap between drawn slices, by "distance" to the outlines or by the "model". */
+export async function smartFill(view, by = 'distance') {
   const { viewer, painter, region } = view;
   const { grid, axis, labels } = viewer;
   const drawn = [];
@@ -26,8 +26,9 @@ export async function smartFill(view) {
     [box.start[axis], box.stop[axis]] = [slice, slice + 1];
     return encode(grid, labels, box);
   };
-  const json = { axis, patches: [slab(below), slab(above)] };
+  const json = { axis, patches: [slab(below), slab(above)], by };
   const path = `cases/${encodeURIComponent(view.task.item.id)}/fill`;
   const { patches } = await ask(path, { method: 'POST', json });
-  if (painter.take('smart fill', patches)) toast(`Filled slices ${below + 2} to ${above}.`);
+  painter.take('smart fill', patches);
+  toast(below + 2 === above ? `Filled slice ${above}.` : `Filled slices ${below + 2} to ${above}.`);
 }

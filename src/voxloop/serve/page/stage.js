@@ -147,6 +147,7 @@ export class Stage {
     if (!frame) return;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.drawRegion(context, frame);
+    this.drawSides(context, rect);
     const at = this.byKey ? this.cursor : this.pointer;
     if (at && viewer.isInside(at)) this.drawCursor(context, frame, at);
     context.setTransform(1, 0, 0, 1, 0, 0);
@@ -169,6 +170,20 @@ export class Stage {
     context.strokeStyle = '#f0e442';
     context.strokeRect(Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.abs(b[0] - a[0]), Math.abs(b[1] - a[1]));
     context.setLineDash([]);
+  }
+
+  drawSides(context, { width, height }) {
+    const { left, right, top, bottom } = this.viewer.sides();
+    const edge = 12;
+    context.font = '600 15px system-ui, "Noto Sans", "DejaVu Sans", sans-serif';
+    [context.textAlign, context.textBaseline] = ['center', 'middle'];
+    [context.lineWidth, context.lineJoin] = [4, 'round'];
+    [context.strokeStyle, context.fillStyle] = ['#12151a', '#f4f6f8'];
+    for (const [letter, x, y] of [[left, edge, height / 2], [right, width - edge, height / 2],
+      [top, width / 2, edge], [bottom, width / 2, height - edge]]) {
+      context.strokeText(letter, x, y);
+      context.fillText(letter, x, y);
+    }
   }
 
   drawCursor(context, frame, at) {

@@ -3,7 +3,7 @@
 export const TOOLS = [
   { id: 'brush', name: 'Brush', key: 'b', drags: true },
   { id: 'eraser', name: 'Eraser', key: 'e', drags: true },
-  { id: 'threshold', name: 'Threshold brush', key: 't', drags: true },
+  { id: 'threshold', name: 'Threshold', key: 't', drags: true },
   { id: 'fill', name: 'Fill', key: 'f', drags: false },
   { id: 'look', name: 'Look', key: 'l', drags: true },
 ];

@@ -16,11 +16,12 @@ const OPTIONS = {
   crosshairWidth: 0,
   maxDrawUndoBitmaps: 1,
   backColor: [0.07, 0.08, 0.1, 1],
-  fontColor: [0.75, 0.78, 0.82, 1],
-  fontSizeScaling: 0.3,
+  isOrientationTextVisible: false, // ours can be read on bright tissue, too
   logLevel: 'error',
   loadingText: '',
 };
+
+const DIRECTIONS = ['LR', 'PA', 'IS']; // of the display's axes, the lower end first
 
 // violet, which no label has: from faint to strong
 const DOUBT = { R: [60, 120, 190], G: [20, 60, 130], B: [120, 220, 255], A: [0, 130, 255], I: [0, 90, 255] };
@@ -178,6 +179,16 @@ export class Viewer {
     const per = (d) => corner(d).map((value, which) =>
       (value - origin[which]) / this.grid.shown[d]);
     return { origin, perU: per(this.plane[0]), perV: per(this.plane[1]) };
+  }
+
+  /** Letters of the directions in which the patient lies at the edges of the shown slice. */
+  sides() {
+    const { perU, perV } = this.frameOfSlice();
+    const [u, v] = this.plane.map((d) => DIRECTIONS[d]);
+    const ends = (letters, rises) => (rises ? [...letters] : [...letters].reverse());
+    const [left, right] = ends(u, perU[0] > 0);
+    const [top, bottom] = ends(v, perV[1] > 0);
+    return { left, right, top, bottom };
   }
 
   /** Centre of a voxel of the shown slice, in CSS pixels of the canvas. */

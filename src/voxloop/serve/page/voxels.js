@@ -89,6 +89,14 @@ export function overlap(one, other) {
   return start.every((value, axis) => value < stop[axis]) ? { start, stop } : null;
 }
 
+/** The box around two boxes. */
+export function around(one, other) {
+  return {
+    start: one.start.map((value, axis) => Math.min(value, other.start[axis])),
+    stop: one.stop.map((value, axis) => Math.max(value, other.stop[axis])),
+  };
+}
+
 /** Call `visit(place in the display's array, running number)` over a file's box, first axis fastest. */
 export function walk(grid, box, visit) {
   const { stride, origin } = grid.strides();
