@@ -90,13 +90,15 @@ def test_sides_want_positions_unless_a_patch_sees_everything() -> None:
     assert not _plan((512, 512, 200), (0.8, 0.8, 2.5), is_ct=True).use_position
 
 
-def test_the_fewer_cases_the_more_they_are_deformed() -> None:
+def test_the_fewer_examples_the_more_they_are_deformed() -> None:
     found = _fingerprint((100, 100, 100), (1, 1, 1))
-    strengths = [
-        make_plan(dataclasses.replace(found, cases=n), ORGANS, ("MR", "other")).deformation
-        for n in (1, 4, 8, 16, 32, 500)
-    ]
-    assert strengths == [1.5, 1.5, 1.33, 1.17, 1.0, 1.0]
+
+    def strength(cases: int, annotated_vox: int) -> float:
+        what = dataclasses.replace(found, cases=cases, annotated_vox=annotated_vox)
+        return make_plan(what, ORGANS, ("MR", "other")).deformation
+
+    assert [strength(n, 1000) for n in (1, 4, 8, 16, 32, 500)] == [1.5, 1.5, 1.33, 1.17, 1.0, 1.0]
+    assert strength(3, 32 * 64**3) == 1.0  # few cases, but whole ones of many patches
 
 
 def test_less_memory_means_a_smaller_batch_and_in_the_end_a_refusal() -> None:
