@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from workspace_samples import GEOMETRY, LABELS, ask, deliver, make_workspace, organ
 
 from voxloop.train.loop import MODEL_FILE
 from voxloop.volume.boxes import Box
@@ -18,6 +17,7 @@ from voxloop.workspace.actions.collect import collect
 from voxloop.workspace.delivery import LookedAt
 from voxloop.workspace.detail import detail_folder
 from voxloop.workspace.proposals import model_file, prediction_file, proposal_of, voxel_hash
+from workspace_samples import GEOMETRY, LABELS, ask, deliver, make_workspace, organ
 
 MARKED = CollectOptions(looked_at=LookedAt.MARKED, asked=("liver",))
 
@@ -71,8 +71,10 @@ def test_another_model_says_something_else_elsewhere(tmp_path: Path) -> None:
     rules = workspace.layout.postprocessing_file(0)
     rules.write_text("{}")
     places.add(prediction_file(workspace, record))
+    workspace.layout.calibration_file(0).write_text("{}")
+    places.add(prediction_file(workspace, record))
     detail = detail_folder(model)
     detail.mkdir()
     (detail / "detail.json").write_text("{}")
     places.add(prediction_file(workspace, record))
-    assert len(places) == 4
+    assert len(places) == 5
