@@ -7,6 +7,7 @@ import pytest
 from solids import AWAY, block, check_printable, mesh_of, solid_block, vertex_set
 from voxloop.errors import UsageError
 from voxloop.mesh.mesh import Mesh
+from voxloop.mesh.shop.soundness import inspect
 from voxloop.mesh.shop.walls import thicken_walls
 
 
@@ -49,6 +50,25 @@ def test_a_wire_is_thickened_all_round_and_its_ends_hardly_move() -> None:
     check_printable(done.mesh)
     volume = done.mesh.volume_mm3
     assert np.pi * 0.4**2 * 4 * 0.95 <= volume <= np.pi * 0.4**2 * 4.3 * 1.05
+
+
+@pytest.mark.parametrize("shape", ["wedge", "cone", "fin"])
+def test_no_wall_stays_thinner_than_asked_even_where_walls_taper(shape: str) -> None:
+    ends = [[x, y, z] for x in (0.0, 6.0) for y in (0.0, 3.0) for z in (-x / 4 - 0.02, x / 4)]
+    solids = {
+        "wedge": manifold3d.Manifold.hull_points(ends),
+        "cone": manifold3d.Manifold.cylinder(6.0, 1.0, 0.1, 24),
+        "fin": manifold3d.Manifold.sphere(2.0, 16) + solid_block((6, 3, 0.3), (2, 0, 0)),
+    }
+    thin = mesh_of(solids[shape])
+    before = inspect(thin, thinnest_mm=0.8)
+    assert any("0.8 mm were asked for" in reason for reason in before.reasons)
+    done = thicken_walls(thin, thinnest_mm=0.8)
+    check_printable(done.mesh)
+    after = inspect(done.mesh, thinnest_mm=0.8)
+    assert after.reasons == ()
+    assert after.wall is not None
+    assert after.wall.minimum_mm >= 0.72
 
 
 def test_what_is_thick_enough_stays_the_very_same() -> None:

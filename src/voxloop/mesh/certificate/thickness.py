@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from voxloop.mesh.certificate.interior import Interior
 from voxloop.mesh.mesh import Mesh
-from voxloop.mesh.polydata import to_polydata, vtk_module
 
 __all__ = ["WallThickness", "wall_thickness"]
 
@@ -18,9 +17,9 @@ IntArray = npt.NDArray[np.int64]
 
 _RAYS = 4000
 _THINNEST = 8
-_FACING = -(0.5**0.5)
-"""Cosine between the normals of a wall's two sides: they must look away from each other within 45
-degrees. At an edge two sides meet at any distance, which makes no wall."""
+
+_TURNS = (0.7548776662466927, 0.5698402909980532)
+"""Steps of a sequence that fills the unit square evenly however long it is (Roberts 2018)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,67 +50,48 @@ def wall_thickness(mesh: Mesh, *, rays: int = _RAYS) -> WallThickness | None:
 
     Args:
         mesh: a closed, outward oriented surface.
-        rays: how many places; fewer where the surface has fewer faces.
+        rays: how many places.
 
     Returns:
         None if no ray met an opposite wall.
     """
-    areas = np.linalg.norm(mesh.face_vectors_mm2, axis=1)
-    chosen = _spread(areas, rays)
-    inside = _Inside(mesh)
-    through = inside.thickness_mm(chosen)
+    places, owners = _spread(mesh, rays)
+    interior = Interior(mesh)
+    through = _through_mm(interior, places, owners, mesh)
     met = np.isfinite(through)
     if not met.any():
         return None
-    thin = inside.centres_mm[chosen[np.argsort(through)[:_THINNEST]]]
-    around = _around(mesh, thin, inside.centres_mm, rays)
-    both, all_through = np.append(chosen, around), np.append(through, inside.thickness_mm(around))
+    around = _around(mesh, places[np.argsort(through)[:_THINNEST]], interior.centres_mm, rays)
+    both = np.concatenate([places, interior.centres_mm[around]])
+    closer = _through_mm(interior, interior.centres_mm[around], around, mesh)
+    all_through = np.append(through, closer)
     thinnest = int(np.argmin(all_through))
-    x, y, z = inside.centres_mm[both[thinnest]].tolist()
+    x, y, z = both[thinnest].tolist()
     p1, median = np.percentile(through[met], [1, 50])
     return WallThickness(
         float(all_through[thinnest]), (x, y, z), float(p1), float(median), len(met)
     )
 
 
-class _Inside:
-    """Rays into a surface."""
-
-    def __init__(self, mesh: Mesh) -> None:
-        self.centres_mm = mesh.vertices_mm[mesh.faces].mean(axis=1)
-        normals = mesh.vertex_normals[mesh.faces].sum(axis=1)
-        lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-        self._normals = normals / np.maximum(lengths, np.finfo(float).tiny)
-        self._reach_mm = float(np.linalg.norm(mesh.bounds_mm[1] - mesh.bounds_mm[0]))
-        self._locator = vtk_module("vtkCommonDataModel").vtkStaticCellLocator()
-        self._locator.SetDataSet(to_polydata(mesh))
-        self._locator.BuildLocator()
-
-    def thickness_mm(self, faces: IntArray) -> FloatArray:
-        """Through the body from the middle of each face (N,); inf where no wall is met."""
-        reference = vtk_module("vtkCommonCore").reference
-        share, part, hit = reference(0.0), reference(0), reference(0)
-        place, inner = [0.0] * 3, [0.0] * 3
-        # start a little inside, so as not to meet the face the ray leaves
-        starts = self.centres_mm[faces] - 1e-7 * self._reach_mm * self._normals[faces]
-        ends = starts - self._reach_mm * self._normals[faces]
-        through = np.full(len(faces), np.inf)
-        intersect: Any = self._locator.IntersectWithLine
-        for number, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-            if not intersect(start, end, 0.0, share, place, inner, part, hit):
-                continue
-            if self._normals[faces[number]] @ self._normals[hit.get()] < _FACING:
-                through[number] = share.get() * self._reach_mm
-        return through
+def _through_mm(interior: Interior, places: FloatArray, owners: IntArray, mesh: Mesh) -> FloatArray:
+    """Through the body from places on faces (N,); inf where no wall is met."""
+    reach_mm = float(np.linalg.norm(mesh.bounds_mm[1] - mesh.bounds_mm[0]))
+    # a little inside, so as not to meet the face the ray leaves
+    starts = places - 1e-7 * reach_mm * interior.normals(owners)
+    return interior.through_mm(starts, owners, reach_mm)
 
 
-def _spread(areas: FloatArray, count: int) -> IntArray:
-    """Faces at even steps along the summed area, each once at most."""
-    ends = np.cumsum(areas)
-    if count >= len(areas):
-        return np.flatnonzero(areas > 0)
-    steps = (np.arange(count) + 0.5) / count * ends[-1]
-    return np.unique(np.minimum(np.searchsorted(ends, steps), len(areas) - 1))
+def _spread(mesh: Mesh, count: int) -> tuple[FloatArray, IntArray]:
+    """Places (N, 3) at even steps along the summed area, and their faces (N,)."""
+    ends = np.cumsum(np.linalg.norm(mesh.face_vectors_mm2, axis=1))
+    number = np.arange(count)
+    owners = np.searchsorted(ends, (number + 0.5) / count * ends[-1])
+    owners = np.minimum(owners, len(ends) - 1)
+    # where in its face, so that large faces are covered evenly as well
+    root, share = np.sqrt(number * _TURNS[0] % 1), number * _TURNS[1] % 1
+    weights = np.stack([1 - root, root * (1 - share), root * share], axis=1)
+    corners = mesh.vertices_mm[mesh.faces[owners]]
+    return np.asarray((weights[:, :, None] * corners).sum(axis=1)), owners
 
 
 def _around(mesh: Mesh, places_mm: FloatArray, centres_mm: FloatArray, most: int) -> IntArray:

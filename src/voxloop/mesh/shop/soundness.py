@@ -10,6 +10,7 @@ from voxloop.mesh.certificate.crossings import self_intersections
 from voxloop.mesh.certificate.thickness import WallThickness, wall_thickness
 from voxloop.mesh.certificate.topology import Topology, topology
 from voxloop.mesh.mesh import Mesh
+from voxloop.mesh.shop.walls import THICK_ENOUGH
 
 __all__ = ["Soundness", "inspect"]
 
@@ -25,6 +26,7 @@ class Soundness:
         wall: how thick the walls are; None if no ray met an opposite wall.
         volume_mm3: enclosed volume.
         triangles: number of faces.
+        thinnest_mm: how thick walls were asked to be; None where that was not asked.
     """
 
     topology: Topology
@@ -33,6 +35,7 @@ class Soundness:
     wall: WallThickness | None
     volume_mm3: float
     triangles: int
+    thinnest_mm: float | None = None
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -44,15 +47,29 @@ class Soundness:
             found.append(f"{self.coincident_vertices} vertices lie exactly upon another one")
         if not self.volume_mm3 > 0:
             found.append("faces point inwards (negative volume)")
+        found += self._too_thin()
         return tuple(found)
+
+    def _too_thin(self) -> list[str]:
+        wall, wanted_mm = self.wall, self.thinnest_mm
+        if wall is None or wanted_mm is None or wall.minimum_mm >= THICK_ENOUGH * wanted_mm:
+            return []
+        where = ", ".join(f"{number:.1f}" for number in wall.place_mm)
+        found_mm = f"thinnest wall {wall.minimum_mm:.3g} mm at ({where}) mm"
+        return [f"{found_mm}, though {wanted_mm:.3g} mm were asked for"]
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON-ready document, `passed` first."""
         return {"passed": not self.reasons, **asdict(self), "reasons": list(self.reasons)}
 
 
-def inspect(mesh: Mesh) -> Soundness:
-    """Check a solid as certificates do, but without a label map to hold it against."""
+def inspect(mesh: Mesh, *, thinnest_mm: float | None = None) -> Soundness:
+    """Check a solid as certificates do, but without a label map to hold it against.
+
+    Args:
+        mesh: its surface.
+        thinnest_mm: how thick walls were asked to be; not judged where None.
+    """
     return Soundness(
         topology(mesh),
         len(self_intersections(mesh.vertices_mm, mesh.faces)),
@@ -60,4 +77,5 @@ def inspect(mesh: Mesh) -> Soundness:
         wall_thickness(mesh),
         mesh.volume_mm3,
         len(mesh.faces),
+        thinnest_mm,
     )

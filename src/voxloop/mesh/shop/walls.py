@@ -10,21 +10,27 @@ import numpy.typing as npt
 
 from voxloop.errors import UsageError
 from voxloop.mesh.certificate.distance import signed_distance_mm
+from voxloop.mesh.certificate.interior import Interior
+from voxloop.mesh.certificate.thickness import wall_thickness
 from voxloop.mesh.extraction.level_surface import level_surface
 from voxloop.mesh.mesh import Mesh, VertexArray
-from voxloop.mesh.polydata import to_polydata, vtk_module
 from voxloop.mesh.shop.alteration import Alteration, Altered
 from voxloop.mesh.shop.offset import MAX_SAMPLES, Grid
 from voxloop.mesh.shop.sampling import spread_points
 from voxloop.mesh.shop.solid import coarser, kernel, place, sound, to_solid
 
-__all__ = ["thicken_walls"]
+__all__ = ["THICK_ENOUGH", "thicken_walls"]
 
 _COARSER = 0.005
 """Share of the thickness by which the surface around thin walls may be simplified."""
 
-_FACING = -0.3
-"""Cosine between the normals of two faces that make a wall: an edge of a box makes none."""
+THICK_ENOUGH = 0.9
+"""Share of the thickness that the thinnest wall must have in the end: rims are rounded, rays meet
+them slantwise, and whoever chases the rest heaps facets upon rims."""
+
+_MORE_ROUNDS = 2
+"""Where a wall tapers, thickening tilts its sides: across it is then thinner than along the old
+normals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,18 +53,20 @@ def thicken_walls(mesh: Mesh, *, thinnest_mm: float) -> Altered:
     """Make walls as thick as a printer needs them, half of what is missing on either side.
 
     The thickness at a point is how far a ray against the normal goes until it leaves the solid
-    through a face that looks the other way. Around the middle of walls that are too thin, a solid
-    is built that reaches beyond the surface by half of what is missing there, and joined to the
-    model: the surface stays a closed 2-manifold, walls close by grow together instead of through
-    each other, and farther than `thinnest_mm` from thin walls every vertex stays where it is.
+    through a side that looks the other way, as certificates measure it. Around the middle of walls
+    that are too thin, a solid is built that reaches beyond the surface by half of what is missing
+    there, and joined to the model: the surface stays a closed 2-manifold, walls close by grow
+    together instead of through each other, and farther than `thinnest_mm` from thin walls every
+    vertex stays where it is. What is still less than nine tenths as thick is thickened again, up
+    to twice, as long as that helps; `inspect` says what is left.
 
     Args:
         mesh: a closed, outward oriented surface.
         thinnest_mm: thickness to reach.
 
     Returns:
-        The surface and one alteration for each stretch of wall: its thinnest place and how much
-        thicker it is there.
+        The surface and one alteration for each stretch of wall and round: its thinnest place and
+        how much thicker it is there.
 
     Raises:
         UsageError: if the thickness is not positive.
@@ -66,7 +74,25 @@ def thicken_walls(mesh: Mesh, *, thinnest_mm: float) -> Altered:
     """
     if not thinnest_mm > 0:
         raise UsageError(f"walls need a thickness above 0 mm, found {thinnest_mm:g}")
-    thin = _thin_places(mesh, thinnest_mm)
+    done = _thickened(mesh, thinnest_mm, 0.99 * thinnest_mm)
+    for _ in range(_MORE_ROUNDS if done.alterations else 0):
+        thickness_mm = _minimum_mm(done.mesh)
+        if thickness_mm >= THICK_ENOUGH * thinnest_mm:
+            break
+        more = _thickened(done.mesh, thinnest_mm, THICK_ENOUGH * thinnest_mm)
+        if _minimum_mm(more.mesh) <= thickness_mm:
+            break
+        done = Altered(more.meshes, (*done.alterations, *more.alterations))
+    return done
+
+
+def _minimum_mm(mesh: Mesh) -> float:
+    wall = wall_thickness(mesh)
+    return np.inf if wall is None else wall.minimum_mm
+
+
+def _thickened(mesh: Mesh, thinnest_mm: float, below_mm: float) -> Altered:
+    thin = _thin_places(mesh, thinnest_mm, below_mm)
     if not len(thin.middle_mm):
         return Altered((mesh,), ())
     whole, patches, alterations = to_solid(mesh), [], []
@@ -90,50 +116,27 @@ def thicken_walls(mesh: Mesh, *, thinnest_mm: float) -> Altered:
     return Altered((sound(joined),), tuple(alterations))
 
 
-def _thin_places(mesh: Mesh, thinnest_mm: float) -> _Thin:
+def _thin_places(mesh: Mesh, thinnest_mm: float, below_mm: float) -> _Thin:
+    interior = Interior(mesh)
     coarse, owners = spread_points(mesh, thinnest_mm / 2)
-    reached = _through_mm(mesh, coarse, owners, 1.3 * thinnest_mm)
+    reached = _through_mm(interior, coarse, owners, 1.3 * thinnest_mm)
     suspects = np.unique(owners[np.isfinite(reached)])
     points, owners = spread_points(mesh, thinnest_mm / 4, suspects)
-    through = _through_mm(mesh, points, owners, thinnest_mm)
-    thin = through < 0.99 * thinnest_mm
+    through = _through_mm(interior, points, owners, thinnest_mm)
+    thin = through < below_mm
     points, through = points[thin], through[thin]
-    normals = _unit_normals(mesh)[owners[thin]]
+    normals = interior.normals(owners[thin])
     return _Thin(points - through[:, None] / 2 * normals, thinnest_mm - through)
 
 
 def _through_mm(
-    mesh: Mesh, points: VertexArray, owners: npt.NDArray[np.int64], longest_mm: float
+    interior: Interior, points: VertexArray, owners: npt.NDArray[np.int64], longest_mm: float
 ) -> VertexArray:
     """Thickness (N,) of the wall behind points on faces; infinite where above `longest_mm`."""
-    normals = _unit_normals(mesh)
-    # a small face that is folded over faces its neighbours, its surroundings do not
-    smooth = mesh.vertex_normals[mesh.faces].sum(axis=1)
     # drawn in a little, for along an edge a ray runs within the neighbouring face
-    centres = mesh.vertices_mm[mesh.faces].mean(axis=1)
-    starts = points + 0.02 * (centres[owners] - points) - 1e-4 * longest_mm * normals[owners]
-    ends = starts - longest_mm * normals[owners]
-    locator = vtk_module("vtkCommonDataModel").vtkStaticCellLocator()
-    locator.SetDataSet(to_polydata(mesh))
-    locator.BuildLocator()
-    common = vtk_module("vtkCommonCore")
-    share, part, cell = common.mutable(0.0), common.mutable(0), common.mutable(0)
-    hit_mm, inner = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
-    found = np.full(len(points), np.inf)
-    for number, (start, end, owner) in enumerate(
-        zip(starts.tolist(), ends.tolist(), owners.tolist(), strict=True)
-    ):
-        if locator.IntersectWithLine(start, end, 0.0, share, hit_mm, inner, part, cell):
-            facing = normals[int(cell)] @ normals[owner]
-            around = smooth[int(cell)] @ smooth[owner]
-            if facing < _FACING and around < 0:
-                found[number] = float(share) * longest_mm
-    return found
-
-
-def _unit_normals(mesh: Mesh) -> VertexArray:
-    lengths = np.linalg.norm(mesh.face_vectors_mm2, axis=1, keepdims=True)
-    return np.asarray(mesh.face_vectors_mm2 / np.maximum(lengths, np.finfo(float).tiny))
+    inward = 0.02 * (interior.centres_mm[owners] - points)
+    starts = points + inward - 1e-4 * longest_mm * interior.normals(owners)
+    return interior.through_mm(starts, owners, longest_mm)
 
 
 def _stretches(thin: _Thin, thinnest_mm: float) -> list[_Thin]:
