@@ -142,5 +142,18 @@ def test_a_certificate_says_passed_or_why_not() -> None:
     _, bad = mesh_label(labels, 1, Tolerances(p95_vox=0.001))
     rows = certificate_table([good, bad]).rows
     assert rows[0][0] == "ball"
-    assert rows[0][-1] == "passed"
-    assert rows[1][-1].startswith("failed: surface distance p95")
+    assert rows[0][1] == "passed"
+    assert rows[1][1].startswith("failed: surface distance p95")
+
+
+def test_a_caption_is_no_part_of_a_table_that_may_be_wider_than_the_page() -> None:
+    caption = "Words " * 60
+    tables = tuple(Table(f"{caption}{n}", ("a", "b"), (("x", "y" * 41),)) for n in (1, 2))
+    page = render_html(Report("r", (), (Section("one", tables), Section("two", tables[:1]))))
+    read(page)
+    told = re.findall(r'<p class="caption" id="([^"]+)">Words', page)
+    assert len(told) == len(set(told)) == 3
+    for name in told:
+        assert page.count(f'aria-labelledby="{name}"') == 2
+    assert "<caption>Words" not in page
+    assert 'class="long"' in page

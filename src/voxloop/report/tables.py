@@ -70,10 +70,10 @@ def case_table(scores: Iterable[LabelScore], metrics: Sequence[str] = _METRICS) 
 
 
 def certificate_table(certificates: Iterable[Certificate]) -> Table:
-    """Mesh certificates, one per row; the last column says passed, or why not."""
+    """Mesh certificates, one per row; the second column says passed, or why not."""
     header = (
-        "label", "ml", "volume %", "mean mm", "p95 mm", "max mm", "wall mm", "steps %",
-        "triangles", "pieces", "Euler", "crossings", "verdict",
+        "label", "verdict", "ml", "volume %", "mean mm", "p95 mm", "max mm", "wall mm", "steps %",
+        "triangles", "pieces", "Euler", "crossings",
     )  # fmt: skip
     caption = (
         "Mesh certificates: volume change against the label's voxels; distance to the label map's "
@@ -87,6 +87,7 @@ def _certificate_row(found: Certificate) -> tuple[str, ...]:
     topology, distance = found.topology, found.distance
     return (
         found.name,
+        "passed" if found.passed else "failed: " + "; ".join(found.reasons),
         f"{found.volume_mm3 / 1000:.2f}",
         f"{found.volume_change_percent:+z.2f}",
         f"{distance.signed_mean_mm:+z.2f}",
@@ -98,7 +99,6 @@ def _certificate_row(found: Certificate) -> tuple[str, ...]:
         f"{topology.components}",
         f"{topology.euler_number}",
         f"{found.crossings.pairs}",
-        "passed" if found.passed else "failed: " + "; ".join(found.reasons),
     )
 
 
