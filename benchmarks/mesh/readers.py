@@ -76,9 +76,9 @@ def compared(scan: str, found: dict[str, Found]) -> list[dict[str, Any]]:
     first, second = found.values()
     rows = []
     for name in sorted(first.keys() & second.keys()):
-        both = first[name], second[name]
-        meshes, certificates = zip(*both, strict=True)
-        apart = surface_distance(*meshes)
+        both = (first[name], second[name])
+        meshes, certificates = [mesh for mesh, _ in both], [found for _, found in both]
+        apart = surface_distance(meshes[0], meshes[1])
         unsigned = [
             np.abs(signed_distance_mm(one.vertices_mm[one.used_vertices], other)).mean()
             for one, other in (meshes, meshes[::-1])

@@ -380,7 +380,7 @@ def main() -> None:
             continue
         for grid in GRIDS:
             label_map = voxels(shape, grid)
-            methods = {**METHODS, LINEAR: partial(linear_between_voxels, shape)}
+            methods: dict[str, Method] = {**METHODS, LINEAR: partial(linear_between_voxels, shape)}
             for name, method in methods.items():
                 try:
                     found = judged(shape, method(label_map))
