@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +145,51 @@ def test_uncertainty_is_drawn_in_millimetres_with_two_envelopes(
     assert 'case "one": expected its uncertainty' in capfd.readouterr().err
 
 
+def test_doubt_or_probabilities_put_surfaces_between_voxels(tmp_path: Path, capfd: Capture) -> None:
+    centre_mm = GRID.to_world([(np.array(GRID.shape) - 1) / 2 + 0.3])[0]
+    points_mm = GRID.to_world(np.indices(GRID.shape).reshape(3, -1).T)
+    depth_mm = 9.2 - np.linalg.norm(points_mm - centre_mm, axis=1).reshape(GRID.shape)
+    inside = 1 / (1 + np.exp(-depth_mm / 0.5))
+    upper = np.indices(GRID.shape)[0] >= 16
+    maps, doubt, each = (tmp_path / name for name in ("maps", "doubt", "each"))
+    save(maps / "one.nii.gz", (inside > 0.5) * (1 + upper))
+    both = np.stack([inside, 1 - inside])
+    nats = -(both * np.log(np.maximum(both, 1e-12))).sum(axis=0)
+    entropy = np.rint(255 * nats / np.log(3)).astype(np.uint8)
+    write_volume(doubt / "one.nii.gz", Volume(entropy, GRID))
+    for name, where in (("cyst", ~upper), ("bone", upper)):
+        volume = Volume(np.where(where, inside, 0).astype(np.float32), GRID)
+        write_volume(each / f"one_{name}.nii.gz", volume)
+    words = ("mesh", maps, "--label", "cyst", "--label", "bone", "--json", "--out")
+    p95_mm = {}
+    for kind, options in {
+        "labels": (), "doubt": ("--uncertainty", doubt), "each": ("--uncertainty", each),
+    }.items():  # fmt: skip
+        assert voxloop(*words, tmp_path / kind, *options) == 0
+        assert document(capfd)["passed"] is True
+        mesh = read_stl(tmp_path / kind / "one_cyst.stl")
+        off = mesh.vertices_mm - centre_mm
+        # the other label lies beyond; what both share is not the ball's
+        alone = GRID.to_voxel(mesh.vertices_mm)[:, 0] < 14.5
+        p95_mm[kind] = np.percentile(np.abs(np.linalg.norm(off[alone], axis=1) - 9.2), 95)
+    assert p95_mm["doubt"] < 0.6 * p95_mm["labels"]
+    assert p95_mm["each"] < 0.6 * p95_mm["labels"]
+    (each / "one_bone.nii.gz").unlink()
+    assert voxloop(*words, tmp_path / "no", "--uncertainty", each) == 3
+    assert "one_cyst.nii.gz, one_bone.nii.gz, found 1 of them" in in_one_line(capfd)
+    wrong = Volume(np.full(GRID.shape, 3.0, dtype=np.float32), GRID)
+    write_volume(each / "one_bone.nii.gz", wrong)
+    assert voxloop(*words, tmp_path / "no", "--uncertainty", each) == 3
+    assert "probabilities from 0 to 1, found 3 to 3" in in_one_line(capfd)
+    write_volume(each / "one_bone.nii.gz", Volume(np.ones(GRID.shape, dtype=np.float32), GRID))
+    assert voxloop(*words, tmp_path / "no", "--uncertainty", each) == 3
+    assert "sum to 1 at most" in in_one_line(capfd)
+
+
+def in_one_line(capfd: Capture) -> str:
+    return " ".join(capfd.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -183,6 +230,64 @@ def test_bad_cases_are_all_named_and_the_others_made(tmp_path: Path, capfd: Capt
     assert 'case "text"' in made["failed"][1]
     assert made["warnings"] == made["failed"]
     assert (out / "good_cyst.stl").exists()
+
+
+def test_left_stays_left_in_eight_orientations_and_every_format(
+    tmp_path: Path, capfd: Capture
+) -> None:
+    truths = {}
+    for number, (x, y, z) in enumerate(itertools.product((False, True), repeat=3)):
+        geometry = oblique_geometry((22, 22, 14), (1.0, 0.9, 1.3), flips=(x, y, z))
+        body = ellipsoid_mask(geometry, (3.0, 3.5, 4.0)).astype(np.uint8)
+        # to the patient's left, front and top, each by another length
+        body[ellipsoid_mask(geometry, (2.0, 2.0, 2.0), (-6.0, 4.5, 3.0))] = 2
+        write_label_map(tmp_path / "maps" / f"{number}.nii.gz", LabelMap(body, geometry, LABELS))
+        truths[str(number)] = {
+            name: geometry.to_world(np.argwhere(body == value)).mean(axis=0)
+            for name, value in LABELS.by_name.items()
+        }
+    out = tmp_path / "out"
+    words = ("--label", "cyst", "--label", "bone", "--formats", "stl,3mf,obj,ply,glb", "--json")
+    assert voxloop("mesh", tmp_path / "maps", "--out", out, *words) == 0
+    assert document(capfd)["passed"] is True
+    for case, centres_mm in truths.items():
+        files = json.loads((out / f"{case}_surfaces.json").read_text())["files"]
+        suffixes = {file["name"].rpartition(".")[2] for file in files}
+        assert suffixes >= {"stl", "3mf", "obj", "ply", "glb"}
+        for file in files:
+            to_world = np.array(file["to_world_mm"])
+            assert np.linalg.det(to_world[:3, :3]) > 0
+            if file["name"].endswith("mtl"):
+                continue
+            mesh = read_any(out / file["name"])
+            mesh.apply_transform(to_world)
+            assert mesh.volume > 0
+            names = [name for name in centres_mm if file["name"] == f"{case}_{name}.stl"]
+            for name in names or list(centres_mm):
+                near = nearest_piece(mesh, centres_mm[name])
+                np.testing.assert_allclose(near, centres_mm[name], atol=0.25)
+
+
+def read_any(path: Path) -> Any:
+    """All parts of a file as one mesh, in the file's own coordinates."""
+    if path.suffix != ".3mf":
+        return trimesh.load_scene(path).to_mesh()
+    with zipfile.ZipFile(path) as package:
+        model = package.read("3D/3dmodel.model").decode()
+    assert 'unit="millimeter"' in model
+    meshes = []
+    for found in re.findall(r"<mesh>.*?</mesh>", model, re.DOTALL):
+        corners = re.findall(r'<vertex x="(\S+)" y="(\S+)" z="(\S+)"', found)
+        faces = re.findall(r'<triangle v1="(\d+)" v2="(\d+)" v3="(\d+)"', found)
+        meshes.append(trimesh.Trimesh(np.array(corners, float), np.array(faces, int)))
+    return trimesh.util.concatenate(meshes)
+
+
+def nearest_piece(mesh: trimesh.Trimesh, centre_mm: npt.NDArray[np.float64]) -> Any:
+    """Centre of gravity of the label that is meant."""
+    pieces = mesh.split(only_watertight=True) if mesh.body_count > 1 else [mesh]
+    centres = np.array([piece.center_mass for piece in pieces])
+    return centres[np.argmin(np.linalg.norm(centres - centre_mm, axis=1))]
 
 
 def test_more_labels_than_a_file_can_hold_are_refused(tmp_path: Path, capfd: Capture) -> None:

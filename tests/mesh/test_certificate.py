@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from phantoms import ellipsoid_mask, oblique_geometry
 from voxloop.errors import UsageError
-from voxloop.mesh.certificate.certify import Tolerances, certify, judge
+from voxloop.mesh.certificate.certify import SearchedCrossings, Tolerances, certify, judge
 from voxloop.mesh.certificate.coincidence import coincident_vertices
 from voxloop.mesh.certificate.distance import surface_distance
 from voxloop.mesh.certificate.pieces import count_pieces
@@ -225,12 +225,12 @@ def test_a_certificate_is_a_document() -> None:
     geometry = oblique_geometry((12, 12, 12), (1.0, 1.0, 1.0))
     labels = labelled(ellipsoid_mask(geometry, (4.0, 4.0, 4.0)), geometry)
     against = yardstick(labels, 1)
-    certificate = judge(
-        against.surface, against, crossings=np.array([[0, 5]]), changes=["two voxels turned"]
-    )
+    searched = SearchedCrossings(np.array([[0, 5]]), "these two faces")
+    certificate = judge(against.surface, against, crossings=searched, changes=["two voxels turned"])
     document = json.loads(json.dumps(certificate.to_json(), allow_nan=False))
     assert document["passed"] is False
     assert document["crossings"]["pairs"] == 1
+    assert document["crossings"]["searched"] == "these two faces"
     assert document["changes"] == ["two voxels turned"]
     assert document["distance_to"] == "the surface of the label's voxels"
     assert document["orientation"] == "RAS"

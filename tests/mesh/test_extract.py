@@ -16,6 +16,7 @@ from voxloop.mesh.certificate.crossings import self_intersections
 from voxloop.mesh.certificate.topology import topology
 from voxloop.mesh.extraction.cells import case_of
 from voxloop.mesh.extraction.extract import extract_interfaces, extract_surface
+from voxloop.mesh.extraction.odds import ProbabilityOdds
 from voxloop.mesh.fairing.network import Network
 from voxloop.mesh.fairing.volumes import voxel_volumes_mm3
 from voxloop.mesh.interfaces import Interfaces
@@ -145,12 +146,13 @@ def test_probabilities_put_the_surface_between_voxels() -> None:
     inside = np.clip(0.5 - distance_mm / 4, 0, 1)
     label_map = labelled(inside > 0.5, geometry)
     label_map = LabelMap(label_map.array, geometry, LabelTable.from_names("skin"))
-    found = extract_interfaces(label_map, probabilities=np.stack([1 - inside, inside]))
+    odds = ProbabilityOdds.of(np.stack([1 - inside, inside]), label_map)
+    found = extract_interfaces(label_map, odds=odds)
     radii_mm = np.linalg.norm(found.interfaces.vertices_mm - 9.6, axis=1)
     np.testing.assert_allclose(radii_mm, 6.3, atol=0.06)
     check_sound(found.interfaces)
     with pytest.raises(DataError, match=r"shape \(2, 20, 20, 20\)"):
-        extract_interfaces(label_map, probabilities=np.zeros((1, 20, 20, 20)))
+        ProbabilityOdds.of(np.zeros((1, 20, 20, 20)), label_map)
 
 
 def test_a_map_without_labels_has_no_surface_and_an_absent_label_is_refused() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import manifold3d
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 
 from phantoms import ellipsoid_mask, oblique_geometry
 from voxloop.errors import DataError
+from voxloop.mesh import surfaces
 from voxloop.mesh.certificate.certify import Tolerances, certify
 from voxloop.mesh.certificate.topology import topology
-from voxloop.mesh.extraction.extract import extract_interfaces, extract_surface
+from voxloop.mesh.extraction.extract import Extraction, extract_interfaces, extract_surface
 from voxloop.mesh.fairing.budget import Budget
-from voxloop.mesh.fairing.smooth import smooth_interfaces
+from voxloop.mesh.fairing.smooth import Smoothed, smooth_interfaces
 from voxloop.mesh.mesh import Mesh
 from voxloop.mesh.surfaces import mesh_label, mesh_labels
 from voxloop.volume.geometry import Geometry
@@ -138,6 +140,35 @@ def test_a_tolerance_in_millimetres_bounds_the_surface() -> None:
     assert made.passed, made.certificates[1].reasons
     assert made.smoothed.displacement_mm.max() <= 0.3
     assert made.certificates[1].distance.max_mm <= 0.3
+
+
+def test_each_surface_is_searched_for_crossings_by_itself_unless_there_are_too_many_triangles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels = label_map(asymmetric_mask(oblique_geometry((30, 30, 20), (0.9, 1.1, 1.3))))
+    assert mesh_labels(labels).certificates[1].crossings.searched == "all faces of this surface"
+    monkeypatch.setattr(surfaces, "_SEARCHED_ALONE", 10)
+    joint = mesh_labels(labels).certificates[1]
+    assert joint.crossings.searched.startswith("all labels together")
+    # a search that misses everything is found out by the one surface by surface
+    monkeypatch.setattr(surfaces, "_SEARCHED_ALONE", 10**9)
+    monkeypatch.setattr(surfaces, "smooth_interfaces", folded)
+    found = mesh_labels(labels).certificates[1]
+    assert found.crossings.pairs > 0
+    assert any("cross each other" in reason for reason in found.reasons)
+
+
+def folded(
+    extraction: Extraction,
+    budget: Budget,
+    *,
+    volume_factors: npt.NDArray[np.float64] | None = None,
+) -> Smoothed:
+    """Smoothing that pushes a vertex through the other side and says that nothing crosses."""
+    smoothed = smooth_interfaces(extraction, budget, volume_factors=volume_factors)
+    vertices = smoothed.interfaces.vertices_mm.copy()
+    vertices[0] = 2 * vertices.mean(axis=0) - 2 * (vertices[0] - vertices.mean(axis=0))
+    return replace(smoothed, interfaces=smoothed.interfaces.moved(vertices), crossings=0)
 
 
 @settings(max_examples=4, deadline=None)

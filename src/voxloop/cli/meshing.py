@@ -90,9 +90,10 @@ PlateOption = Annotated[
 UncertaintyOption = Annotated[
     Path | None,
     typer.Option(
-        help="A file of `segment --uncertainty`, or probabilities of the one label; or a folder "
-        "of them. Drawn in mm on the surfaces, with an inner and an outer envelope.",
-        show_default="not shown",
+        help="A file of `segment --uncertainty`, or a folder of them; or of probabilities, as "
+        "<case>_<label>.nii.gz for every label. Puts surfaces between voxels, where two labels are "
+        "equally likely; drawn in mm on them, with an inner and an outer envelope.",
+        show_default="surfaces halfway between voxels, then smoothed",
     ),
 ]
 
@@ -141,7 +142,14 @@ def mesh(
     )
     chosen = tuple(name.strip().lower().lstrip(".") for name in formats.split(",") if name.strip())
     options = MeshOptions(
-        chosen, tolerance_mm, triangles, megabytes, islands_ml, order, plate, uncertainty
+        chosen,
+        tolerance_mm,
+        triangles,
+        megabytes,
+        islands_ml,
+        order,
+        plate,
+        uncertainty,
     )
     with screen.progress() as progress:
         done = action(label_map, out, labels=table, options=options, progress=progress)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from voxloop.errors import UsageError
 from voxloop.mesh.extraction.level_surface import level_surface
+from voxloop.mesh.extraction.probability import log_odds
 from voxloop.mesh.mesh import Mesh, VertexArray
 from voxloop.volume.boxes import bounding_box
 from voxloop.volume.geometry import Geometry
@@ -18,9 +18,6 @@ from voxloop.volume.volume import Volume
 __all__ = ["Envelopes", "SurfaceUncertainty", "envelopes", "surface_uncertainty"]
 
 _CHUNK = 20_000
-
-_SUREST = 6.0
-"""Log odds beyond which probabilities are not told apart (0.9975): files round them to 0 and 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +77,7 @@ def surface_uncertainty(
     reach = 6 * max(spacing_mm) if reach_mm is None else reach_mm
     steps = int(np.ceil(reach / (min(spacing_mm) / 4)))
     heights = np.linspace(-reach, reach, 2 * steps + 1)
-    odds, level = _log_odds(probability.array), float(np.log(sure / (1 - sure)))
+    odds, level = log_odds(probability.array), float(np.log(sure / (1 - sure)))
     parts = []
     for start in range(0, len(mesh.vertices_mm), _CHUNK):
         chunk = slice(start, start + _CHUNK)
@@ -103,15 +100,9 @@ def envelopes(probability: Volume, *, sure: float = 0.95) -> Envelopes:
         probability: (I, J, K) of the label, 0 to 1.
         sure: as in `surface_uncertainty`.
     """
-    odds, level = _log_odds(probability.array), np.float32(np.log(sure / (1 - sure)))
+    odds, level = log_odds(probability.array), np.float32(np.log(sure / (1 - sure)))
     geometry = probability.geometry
     return Envelopes(_isosurface(odds - level, geometry), _isosurface(odds + level, geometry))
-
-
-def _log_odds(probability: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    least = 1 / (1 + np.exp(_SUREST))
-    likely = np.clip(probability.astype(np.float32), least, 1 - least)
-    return np.asarray(np.log(likely / (1 - likely)))
 
 
 def _profiles(

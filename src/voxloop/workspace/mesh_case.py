@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,9 @@ import numpy.typing as npt
 
 from voxloop import __version__
 from voxloop.compute.atomic import write_bytes, write_json
-from voxloop.errors import DataError, MissingExtraError, Problem
+from voxloop.errors import MissingExtraError
 from voxloop.mesh.certificate.certify import Certificate
 from voxloop.mesh.envelope import envelopes, surface_uncertainty
-from voxloop.mesh.extraction.probability import label_probability
 from voxloop.mesh.formats.names import file_stems
 from voxloop.mesh.formats.sidecar import sidecar_document, write_sidecar
 from voxloop.mesh.formats.writers import WRITERS
@@ -31,6 +31,7 @@ from voxloop.report.html import write_html
 from voxloop.report.meshes import meshes_png
 from voxloop.report.surfaces import ShownSurfaces, surfaces_report
 from voxloop.volume.volume import LabelMap, Volume
+from voxloop.workspace.mesh_doubt import odds_from, probabilities_from
 from voxloop.workspace.mesh_options import MeshOptions
 
 __all__ = ["CaseSurfaces", "make_surfaces", "write_surfaces"]
@@ -102,7 +103,7 @@ def make_surfaces(
     label_map: LabelMap,
     options: MeshOptions,
     *,
-    doubt: Volume | None = None,
+    doubt: Sequence[Volume] = (),
     plate: Mesh | None = None,
 ) -> CaseSurfaces:
     """Make the surfaces of a case and whatever the options want done to them.
@@ -111,7 +112,8 @@ def make_surfaces(
         case_id: the case.
         label_map: its labels.
         options: what is wanted.
-        doubt: entropies, or probabilities of the one label that is present.
+        doubt: entropies, or probabilities of labels, see `odds_from`; surfaces are put between
+            voxels by it.
         plate: its name plate.
 
     Raises:
@@ -123,8 +125,9 @@ def make_surfaces(
     gone: dict[int, tuple[Alteration, ...]] = {}
     if below_ml is not None:
         cleared, gone = clear_islands(label_map, below_mm3=1000 * below_ml)
-    meshed = mesh_labels(cleared, options.tolerances, triangles=options.most_triangles)
-    known = _doubts(doubt, cleared, meshed) if doubt is not None else _Doubt()
+    odds = odds_from(doubt, cleared)
+    meshed = mesh_labels(cleared, options.tolerances, triangles=options.most_triangles, odds=odds)
+    known = _doubts(doubt, cleared, meshed) if doubt else _Doubt()
     names = label_map.labels.names
     pieces = carry_out(options.order, meshed.surfaces, names)
     parts, label_of, alterations, soundness = [], {}, {}, {}
@@ -135,7 +138,7 @@ def make_surfaces(
         label_of[part.name] = piece.value
         alterations[part.name] = (*islands, *piece.alterations)
         if piece.mesh is not meshed.surfaces[piece.value]:
-            soundness[part.name] = inspect(piece.mesh)
+            soundness[part.name] = inspect(piece.mesh, thinnest_mm=options.order.thinnest_mm)
     if plate is not None and parts:
         bounds = np.array([part.mesh.bounds_mm for part in parts])
         box = np.stack([bounds.min(axis=(0, 1)), bounds.max(axis=(0, 1))])
@@ -189,20 +192,11 @@ def write_surfaces(case: CaseSurfaces, out: Path, options: MeshOptions) -> tuple
     return tuple(paths)
 
 
-def _doubts(doubt: Volume, label_map: LabelMap, meshed: MeshedLabels) -> _Doubt:
-    if not np.issubdtype(doubt.array.dtype, np.integer) and len(meshed.surfaces) > 1:
-        raise DataError(
-            Problem(
-                "uncertainty",
-                "entropies, which hold for all labels",
-                f"probabilities, for {len(meshed.surfaces)} labels",
-                "mesh the labels one by one, or give the file of `segment --uncertainty`",
-            )
-        )
+def _doubts(doubt: Sequence[Volume], label_map: LabelMap, meshed: MeshedLabels) -> _Doubt:
     known = _Doubt()
     labels = label_map.labels
     for value, mesh in meshed.surfaces.items():
-        probability = label_probability(doubt, label_map, value, classes=len(labels) + 1)
+        probability = probabilities_from(doubt, label_map, value)
         known.at_vertices_mm[value] = surface_uncertainty(mesh, probability).values_mm
         both = envelopes(probability)
         colour = Part.of_label(mesh, labels, value).colour
@@ -278,12 +272,15 @@ def _shown(case: CaseSurfaces, picture: bytes) -> ShownSurfaces:
 
 def _provenance(case: CaseSurfaces, options: MeshOptions) -> tuple[tuple[str, str], ...]:
     geometry = case.label_map.geometry
-    tolerance = "half a voxel along each axis"
+    share = "half" if options.uncertainty is None else "a fifth of"
+    tolerance = f"{share} a voxel along each axis"
     if options.tolerance_mm is not None:
         tolerance = f"{options.tolerance_mm:g} mm"
+    searched = dict.fromkeys(found.crossings.searched for found in case.certificates)
     return (
         ("voxloop", __version__),
         ("voxels", " x ".join(f"{s:.4g}" for s in geometry.spacing_mm) + " mm"),
         ("tolerance", tolerance),
         ("besides smoothing", "; ".join(case.meshed.changes) or "nothing"),
+        ("crossings searched among", "; ".join(searched)),
     )

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from voxloop.errors import DataError, Problem, UsageError
-from voxloop.io.formats import SUFFIXES, strip_suffix
+from voxloop.errors import UsageError
 from voxloop.mesh.certificate.tolerances import Tolerances
 from voxloop.mesh.fairing.simplify import triangles_for_megabytes
 from voxloop.mesh.formats.writers import WRITERS
@@ -17,7 +16,7 @@ from voxloop.mesh.mesh import Mesh
 from voxloop.mesh.shop.order import Order
 from voxloop.mesh.shop.plate import name_plate
 
-__all__ = ["MeshOptions", "plates", "uncertainty_files"]
+__all__ = ["MeshOptions", "plates"]
 
 _CASE = "{case}"
 
@@ -35,7 +34,8 @@ class MeshOptions:
         islands_ml: loose pieces smaller than that are taken out of the label map first.
         order: what is changed for the printer.
         plate: text of a name plate that is written as well; `{case}` stands for the case.
-        uncertainty: a file, or a folder of files named as the label maps are.
+        uncertainty: a file, or a folder of files; see `doubt_files`. Surfaces are put between
+            voxels by it.
 
     Raises:
         UsageError: if a format is unknown, a number is not above zero, or both targets are given.
@@ -87,34 +87,3 @@ def plates(options: MeshOptions, case_ids: Iterable[str]) -> dict[str, Mesh]:
     texts = {case_id: options.plate.replace(_CASE, case_id) for case_id in case_ids}
     made = {text: name_plate(text).mesh for text in dict.fromkeys(texts.values())}
     return {case_id: made[text] for case_id, text in texts.items()}
-
-
-def uncertainty_files(options: MeshOptions, label_maps: Iterable[Path]) -> dict[Path, Path]:
-    """For each label map the file that tells of its doubt; none where none is wanted.
-
-    Raises:
-        DataError: if one is missing; all that are missing are named.
-    """
-    place = options.uncertainty
-    if place is None:
-        return {}
-    files = list(label_maps)
-    if place.is_file() and len(files) == 1:
-        return {files[0]: place}
-    found, problems = {}, []
-    for path in files:
-        case_id = strip_suffix(path.name)
-        names = [place / f"{case_id}{suffix}" for suffix in SUFFIXES]
-        there = next((name for name in names if name.is_file()), None)
-        if there is None:
-            problems.append(
-                Problem(
-                    f'case "{case_id}"', f"its uncertainty in {place}", "no file of its name",
-                    "give a folder with one for each case, e.g. that of `segment --uncertainty`",
-                )
-            )  # fmt: skip
-        else:
-            found[path] = there
-    if problems:
-        raise DataError(problems)
-    return found

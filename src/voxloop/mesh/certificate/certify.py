@@ -21,11 +21,12 @@ from voxloop.mesh.certificate.yardstick import Yardstick, yardstick
 from voxloop.mesh.mesh import Mesh
 from voxloop.volume.volume import LabelMap
 
-__all__ = ["Certificate", "Crossings", "Tolerances", "certify", "judge"]
+__all__ = ["Certificate", "Crossings", "SearchedCrossings", "Tolerances", "certify", "judge"]
 
 IntArray = npt.NDArray[np.int64]
 
 _PLACES = 5
+_SEARCHED = "all faces of this surface"
 _ISOTROPIC = 1.001
 _THICK_ENOUGH = 2.0
 
@@ -37,10 +38,30 @@ class Crossings:
     Attributes:
         pairs: of faces that cross or overlap beyond what they share.
         places_mm: of the first few, in world millimetres.
+        searched: in words, among what was searched.
     """
 
     pairs: int
     places_mm: tuple[tuple[float, float, float], ...]
+    searched: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchedCrossings:
+    """Crossings of a surface, looked for by somebody else.
+
+    Attributes:
+        pairs: (P, 2) pairs of its faces.
+        searched: in words, among what was searched.
+    """
+
+    pairs: IntArray
+    searched: str
+
+    @classmethod
+    def none(cls, searched: str) -> SearchedCrossings:
+        """None were found."""
+        return cls(np.zeros((0, 2), dtype=np.int64), searched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +149,7 @@ def judge(
     against: Yardstick,
     tolerances: Tolerances | None = None,
     *,
-    crossings: IntArray | None = None,
+    crossings: SearchedCrossings | None = None,
     changes: Sequence[str] = (),
 ) -> Certificate:
     """Check a surface against its label as it was measured before.
@@ -137,10 +158,13 @@ def judge(
         mesh: the surface, in world millimetres.
         against: the label's voxels.
         tolerances: the defaults where None.
-        crossings: (P, 2) pairs of faces that cross, if they were looked for already.
+        crossings: if they were looked for already; every pair of the surface's faces is looked
+            at where None.
         changes: what was done to the surface besides smoothing, in words.
     """
-    pairs = self_intersections(mesh.vertices_mm, mesh.faces) if crossings is None else crossings
+    if crossings is None:
+        pairs = self_intersections(mesh.vertices_mm, mesh.faces)
+        crossings = SearchedCrossings(pairs, _SEARCHED)
     distance = surface_distance(mesh, against.surface)
     p95_vox, max_vox = _in_voxels(mesh, against, distance)
     shape, wall = topology(mesh), wall_thickness(mesh)
@@ -151,7 +175,7 @@ def judge(
         topology=shape,
         genus=shape.genus,
         pieces=count_pieces(mesh),
-        crossings=_placed(mesh, pairs),
+        crossings=_placed(mesh, crossings),
         coincident_vertices=coincident_vertices(mesh),
         triangles=len(mesh.faces),
         volume_mm3=mesh.volume_mm3,
@@ -246,6 +270,7 @@ def _in_voxels(mesh: Mesh, against: Yardstick, distance: SurfaceDistance) -> tup
     return found.p95_mm, found.max_mm
 
 
-def _placed(mesh: Mesh, pairs: IntArray) -> Crossings:
-    first = mesh.vertices_mm[mesh.faces[pairs[:_PLACES, 0]]].mean(axis=1)
-    return Crossings(len(pairs), tuple((x, y, z) for x, y, z in first.tolist()))
+def _placed(mesh: Mesh, found: SearchedCrossings) -> Crossings:
+    first = mesh.vertices_mm[mesh.faces[found.pairs[:_PLACES, 0]]].mean(axis=1)
+    places = tuple((x, y, z) for x, y, z in first.tolist())
+    return Crossings(len(found.pairs), places, found.searched)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +20,15 @@ LABEL_SURFACE = "the surface of the label's voxels"
 
 @dataclass(frozen=True, eq=False)
 class Yardstick:
-    """One label as its voxels have it.
+    """One label as its voxels, or the model's probabilities, have it.
 
     Attributes:
         value: the label.
         name: the label's name.
         surface: halfway between the label's voxels and all others, closed, in world millimetres.
         surface_is: in words, what `surface` is.
-        volume_mm3: of its voxels.
-        centroid_mm: (3,) centre of gravity of its voxels.
+        volume_mm3: of its voxels, or of the surface.
+        centroid_mm: (3,) centre of gravity of its voxels, or of what the surface encloses.
         to_voxel: (3, 3) from steps in world millimetres to steps in voxels.
     """
 
@@ -39,6 +39,12 @@ class Yardstick:
     volume_mm3: float
     centroid_mm: npt.NDArray[np.float64]
     to_voxel: npt.NDArray[np.float64]
+
+    def of_surface(self) -> Yardstick:
+        """The same with volume and centre of the surface, where that is truer than voxels."""
+        return replace(
+            self, volume_mm3=self.surface.volume_mm3, centroid_mm=self.surface.centroid_mm
+        )
 
     @property
     def voxel_mm(self) -> float:

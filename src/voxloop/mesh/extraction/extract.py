@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from voxloop.errors import DataError, Problem
 from voxloop.mesh.extraction.cells import CORNERS, EDGES, FIRST_POINT, case_of
+from voxloop.mesh.extraction.odds import Odds
 from voxloop.mesh.interfaces import Interfaces
 from voxloop.mesh.mesh import Mesh
 from voxloop.volume.boxes import bounding_box
@@ -18,7 +19,6 @@ from voxloop.volume.volume import LabelArray, LabelMap
 
 __all__ = [
     "Extraction",
-    "ProbabilityArray",
     "absent",
     "extract_interfaces",
     "extract_surface",
@@ -26,7 +26,6 @@ __all__ = [
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-ProbabilityArray = npt.NDArray[np.floating]
 
 _SLAB_VOXELS = 1 << 22
 """Cells looked at together: enough to be fast, few enough to stay within the cache and memory."""
@@ -36,7 +35,7 @@ _KINDS = 16
 are edges along an axis, 3 to 5 faces across an axis, from 6 on points inside the cell."""
 
 _NEAREST_SHARE = 0.05
-"""Closest that probabilities bring a vertex to a voxel centre, in edge lengths; at 0 triangles
+"""Closest that odds bring a vertex to a voxel centre, in edge lengths; at 0 triangles
 would shrink to nothing."""
 
 
@@ -71,7 +70,7 @@ def extract_interfaces(
     label_map: LabelMap,
     *,
     values: Collection[int] | None = None,
-    probabilities: ProbabilityArray | None = None,
+    odds: Odds | None = None,
 ) -> Extraction:
     """The surfaces between labels, every label's part of them a closed 2-manifold.
 
@@ -83,19 +82,15 @@ def extract_interfaces(
     Args:
         label_map: any grid; on a left-handed one faces are turned, so that volumes stay positive.
         values: labels to take; all others count as outside. All where None.
-        probabilities: (C, I, J, K), the probability of the outside first, then of each label of
-            the table in ascending order of value. Surfaces then run where two labels are equally
-            probable along the line between two voxels, instead of halfway.
-
-    Raises:
-        DataError: if the probabilities are not one per label and voxel.
+        odds: how likely labels are. Surfaces then run where two of them are equally likely along
+            the line between two voxels, instead of halfway; halfway all the same where the label
+            map has another opinion of which is the likelier one.
     """
     array, start = _padded(label_map, values)
     slabs = list(_slabs(array))
     keys = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *(s.keys for s in slabs)]))
     faces = [np.searchsorted(keys, s.keys).astype(np.int32)[s.faces] for s in slabs]
-    odds = None if probabilities is None else _odds(probabilities, label_map, start)
-    grid = _Grid(array, keys, odds)
+    grid = _Grid(array, keys, start, odds)
     positions = grid.positions([means for s in slabs for means in s.means]) + start
     geometry = label_map.geometry
     triangles = np.concatenate([np.zeros((0, 3), dtype=np.int32), *faces])
@@ -209,35 +204,13 @@ def _ranks(corners: LabelArray) -> IntArray:
     return ranks
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Odds:
-    """Probabilities of the labels, looked up by label and voxel of the padded array.
-
-    Attributes:
-        probabilities: (C, I, J, K).
-        channels: (256,) the channel of each label.
-        start: (3,) index of the padded array's first voxel.
-    """
-
-    probabilities: ProbabilityArray
-    channels: IntArray
-    start: IntArray
-
-    def lead(self, voxels: IntArray, ahead: LabelArray, behind: LabelArray) -> FloatArray:
-        """By how much one label is more probable than another; not a number off the grid."""
-        shape = np.array(self.probabilities.shape[1:])
-        places = voxels + self.start
-        i, j, k = np.clip(places, 0, shape - 1).T
-        one, other = (self.probabilities[self.channels[x], i, j, k] for x in (ahead, behind))
-        inside = ((places >= 0) & (places < shape)).all(axis=1)
-        return np.where(inside, one.astype(np.float64) - other, np.nan)
-
-
 class _Grid:
     """Where the vertices with given keys lie, in voxels of the padded array."""
 
-    def __init__(self, array: LabelArray, keys: IntArray, odds: _Odds | None) -> None:
-        self._array, self._keys, self._odds = array, keys, odds
+    def __init__(
+        self, array: LabelArray, keys: IntArray, start: IntArray, odds: Odds | None
+    ) -> None:
+        self._array, self._keys, self._start, self._odds = array, keys, start, odds
         self._kinds = keys % _KINDS
         self._voxels = np.stack(np.unravel_index(keys // _KINDS, array.shape), axis=1)
 
@@ -287,35 +260,20 @@ class _Grid:
                 count += there
         return np.asarray(total / count)
 
-    def _crossings(self, odds: _Odds, rows: IntArray, axis: int) -> FloatArray:
-        """Where along an edge the labels of its two voxels are equally probable."""
+    def _crossings(self, odds: Odds, rows: IntArray, axis: int) -> FloatArray:
+        """Where along an edge the labels of its two voxels are equally likely."""
         here, there = self._labels(rows, axis)
-        first = odds.lead(self._voxels[rows], here, there)
-        last = odds.lead(self._voxels[rows] + np.eye(3, dtype=np.int64)[axis], here, there)
-        drop = first - last
+        ends = self._start + self._voxels[rows]
+        first = odds.lead(ends, here, there)
+        last = odds.lead(ends + np.eye(3, dtype=np.int64)[axis], here, there)
+        agreed = (first >= 0) & (last <= 0) & (first > last)
         halfway = np.full(len(rows), 0.5)
-        shares = np.divide(first, drop, out=halfway, where=drop > 0)
+        shares = np.divide(first, first - last, out=halfway, where=agreed)
         return np.asarray(np.clip(shares, _NEAREST_SHARE, 1 - _NEAREST_SHARE))
 
 
 def _strides(array: LabelArray) -> IntArray:
     return np.array([array.shape[1] * array.shape[2], array.shape[2], 1], dtype=np.int64)
-
-
-def _odds(probabilities: ProbabilityArray, label_map: LabelMap, start: IntArray) -> _Odds:
-    wanted = (1 + len(label_map.labels.values), *label_map.geometry.shape)
-    if probabilities.shape != wanted:
-        raise DataError(
-            Problem(
-                "probabilities",
-                f"an array of shape {wanted}: the outside, each label, and the grid",
-                f"{probabilities.shape}",
-                "take probabilities and label map from the same prediction",
-            )
-        )
-    channels = np.zeros(256, dtype=np.int64)
-    channels[list(label_map.labels.values)] = np.arange(1, wanted[0])
-    return _Odds(probabilities, channels, start)
 
 
 def absent(label_map: LabelMap, value: int) -> Problem:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from voxloop.errors import DataError, Problem
 from voxloop.volume.volume import LabelMap, Volume
 
-__all__ = ["label_probability", "probability_from_entropy"]
+__all__ = [
+    "SUREST",
+    "label_probability",
+    "log_odds",
+    "probability_from_entropy",
+    "winner_probability",
+]
+
+SUREST = 6.0
+"""Log odds beyond which probabilities are not told apart (0.9975): files round them to 0 and 1."""
 
 _STEPS = 4096
 _REACH_VOX = 4.0
@@ -65,8 +76,7 @@ def probability_from_entropy(
     from scipy.ndimage import distance_transform_edt
 
     inside = label_map.mask(value)
-    nats = np.arange(256) / 255 * np.log(max(classes, 2))
-    winner = _winner(nats)[np.asarray(entropy.array, dtype=np.uint8)]
+    winner = winner_probability(entropy.array, classes)
     probability = np.where(inside, winner, 1 - winner).astype(np.float32)
     spacing_mm = label_map.geometry.spacing_mm
     if inside.any():
@@ -77,13 +87,29 @@ def probability_from_entropy(
     return Volume(probability, label_map.geometry)
 
 
-def _winner(nats: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The probability above one half of two classes whose entropy is this, by a table."""
+def winner_probability(
+    entropy: npt.NDArray[np.integer[Any]], classes: int
+) -> npt.NDArray[np.float64]:
+    """The probability of the likelier of two classes, at least one half, from their entropy.
+
+    Args:
+        entropy: of any shape, 0 to 255, in units of the logarithm of `classes` over 255.
+        classes: that the model told apart, the background included.
+    """
+    nats = np.arange(256) / 255 * np.log(max(classes, 2))
     likely = 1 - np.linspace(0.5, 0.0, _STEPS)
     rest = 1 - likely
     logs = np.log(np.maximum(likely, 1e-300)), np.log(np.maximum(rest, 1e-300))
     table = -(likely * logs[0] + rest * logs[1])
-    return np.interp(nats, table[::-1], likely[::-1])
+    winner = np.interp(nats, table[::-1], likely[::-1])
+    return np.asarray(winner[np.asarray(entropy, dtype=np.uint8)])
+
+
+def log_odds(probability: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+    """Log of how many times as likely something is as not, at most `SUREST` to either side."""
+    least = 1 / (1 + np.exp(SUREST))
+    likely = np.clip(probability.astype(np.float32), least, 1 - least)
+    return np.asarray(np.log(likely / (1 - likely)))
 
 
 def _bad(expected: str, found: str, remedy: str) -> DataError:

@@ -15,7 +15,8 @@ from voxloop.mesh.certificate.certify import Certificate
 from voxloop.mesh.shop.alteration import Alteration
 from voxloop.volume.labels import LabelTable
 from voxloop.workspace.mesh_case import make_surfaces, write_surfaces
-from voxloop.workspace.mesh_options import MeshOptions, plates, uncertainty_files
+from voxloop.workspace.mesh_doubt import doubt_files
+from voxloop.workspace.mesh_options import MeshOptions, plates
 
 __all__ = ["MeshResult", "mesh"]
 
@@ -93,9 +94,9 @@ def mesh(
     files = label_map_files(label_map)
     case_ids = {path: strip_suffix(path.name) for path in files}
     made_plates = plates(wanted, case_ids.values())
-    doubts = uncertainty_files(wanted, files)
     sound, failed = _readable(files)
     table, ignore_value = label_table_for(sound, labels)
+    doubts = doubt_files(wanted.uncertainty, sound, table)
     certificates, absent, alterations, warnings = {}, {}, {}, {}
     wrote: list[Path] = []
     for number, path in enumerate(sound):
@@ -103,9 +104,12 @@ def mesh(
         progress(Progress("meshing", number, len(sound), case_id))
         try:
             label_map_read = read_label_map(path, table, ignore_value=ignore_value)
-            doubt = read_volume(doubts[path]) if path in doubts else None
             made = make_surfaces(
-                case_id, label_map_read, wanted, doubt=doubt, plate=made_plates.get(case_id)
+                case_id,
+                label_map_read,
+                wanted,
+                doubt=[read_volume(file) for file in doubts.get(path, ())],
+                plate=made_plates.get(case_id),
             )
         except DataError as error:
             failed += [_of_case(problem, case_id) for problem in error.problems]
