@@ -96,6 +96,12 @@ def _no_extra_deformation(stack: contextlib.ExitStack) -> Adapt:
     return lambda plan: dataclasses.replace(plan, deformation=1.0)
 
 
+def _no_mild_deformation(stack: contextlib.ExitStack) -> Adapt:
+    """Many cases are deformed as strongly as few."""
+    del stack
+    return lambda plan: dataclasses.replace(plan, deformation=1.5)
+
+
 def _no_foreground(stack: contextlib.ExitStack) -> Adapt:
     """Patches are centred anywhere that is annotated."""
     _replace(stack, "voxloop.train.patches._FOREGROUND_SHARE", 0.0)
@@ -133,6 +139,7 @@ PARTS: dict[str, Callable[[contextlib.ExitStack], Adapt]] = {
     "intensity": _no_intensity,
     "spatial": _no_spatial,
     "extra-deformation": _no_extra_deformation,
+    "mild-deformation": _no_mild_deformation,
     "foreground": _no_foreground,
     "deep-supervision": _no_deep_supervision,
     "body-scale": _no_body_scale,
