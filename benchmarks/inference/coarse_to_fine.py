@@ -1,21 +1,21 @@
 """Coarse to fine with trained networks on real scans: surface error by how the detail came back.
 
-    python benchmarks/inference/coarse_to_fine.py --data ../shared/data
+    python benchmarks/inference/coarse_to_fine.py
 
 Cerebellum and brainstem in fetal brains of 0.8 mm, three cases to learn from, the five cases held
 out to score. The network may work on so few voxels only that its grid is about 1.6 or 2.4 mm, as
 that of a large CT would be. Compared: its probabilities upsampled, led by the scan's detail, and
-drawn anew by a second network in the box of what it found. Dice and mean and 95th percentile of the
-surface distance, all labels and cases alike; a case in which a label is missing from the prediction
-has no distance and is counted. The result goes to benchmarks/results/coarse_to_fine.json.
+drawn anew by a second network in the box of what it found. The networks stay in .cache/benchmarks
+and the result goes to benchmarks/results/coarse_to_fine.json after every method, so a run that was
+stopped continues.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,12 +23,14 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from ledger import CACHE, RESULTS, Ledger, say
 
-from voxloop.compute.atomic import write_json
+from voxloop.compute.progress import Progress
 from voxloop.dataset.annotation import Annotation, merge
 from voxloop.dataset.dataset import Dataset
 from voxloop.dataset.layouts import read_dataset
 from voxloop.dataset.load import read_case_channels, read_case_label_map
+from voxloop.metrics.bootstrap import estimate_mean
 from voxloop.metrics.surface import surface_distances
 from voxloop.model.checkpoint import Checkpoint, load_checkpoint
 from voxloop.predict.predictor import Prediction, Predictor
@@ -40,13 +42,20 @@ from voxloop.train.prepare import AnnotatedCase, plan_for, prepare_cases
 from voxloop.volume.labels import BACKGROUND, LabelTable
 from voxloop.volume.volume import LabelMap, Volume
 
-RESULT = Path(__file__).resolve().parent.parent / "results" / "coarse_to_fine.json"
 SPLIT_SEED, HELD_OUT, LEARN = 12, 5, 3
-"""As in benchmarks/training."""
+"""As in benchmarks/training: the last of the shuffle took part in nothing."""
 
 WANTED = ("cerebellum", "brainstem")
+SCORES = ("dice", "mean_mm", "p95_mm")
 MARGIN_MM = 10.0
+CONVENTION = (
+    "of each case the mean over labels of Dice, ASSD and 95th percentile of the surface distance "
+    "(mm, whole scan, scan's grid); means over n cases with BCa 95 % intervals; a label missing "
+    "from a prediction has no distance and is counted in missing; gain_mm: upsampled minus method, "
+    "ASSD, paired; seconds: median wall time of a scan in memory"
+)
 Segment = Callable[[tuple[Volume, ...]], Prediction]
+Models = tuple[Checkpoint, Checkpoint]
 
 
 def main() -> int:
@@ -54,55 +63,75 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     data = Path(os.environ.get("VOXLOOP_DATA", "../shared/data"))
     parser.add_argument("--data", type=Path, default=data)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=400, help="of each of the two networks")
     parser.add_argument("--coarser", type=float, nargs="*", default=[2.0, 3.0])
+    parser.add_argument("--held-out", type=int, default=HELD_OUT, help="cases to score, at most 5")
+    parser.add_argument("--out", type=Path, default=RESULTS / "coarse_to_fine.json")
     arguments = parser.parse_args()
     dataset = read_dataset(arguments.data / "fetal_brain")
     order = np.random.default_rng(SPLIT_SEED).permutation(len(dataset.ids))
     shuffled = [dataset.ids[i] for i in order]
-    rows = []
+    test = shuffled[-HELD_OUT:][: arguments.held_out]
+    settings = {"steps": arguments.steps, "coarser": arguments.coarser, "seed": 0}
+    settings |= {"learned": shuffled[:LEARN], "held_out": test, "labels": WANTED}
+    script = "benchmarks/inference/coarse_to_fine.py"
+    ledger = Ledger(arguments.out, script, settings, CONVENTION)
+    found = []
     for coarser in arguments.coarser:
-        with tempfile.TemporaryDirectory() as folder:
-            rows += compare(dataset, shuffled, coarser, arguments.steps, Path(folder))
-        write_json(RESULT, {"steps": arguments.steps, "n": HELD_OUT, "rows": rows})
-    for row in rows:
+        models = functools.cache(
+            functools.partial(trained, dataset, shuffled[:LEARN], coarser, arguments.steps)
+        )
+        rows = [
+            ledger.row(
+                {"coarser": coarser, "method": name},
+                functools.partial(scored, dataset, test, models, name),
+            )
+            for name in METHODS
+        ]
+        found += [summed_up(row, rows[0]) for row in rows]
+        ledger.write(means=found)
+    for row in found:
         sys.stdout.write(
-            f"{row['spacing_mm']:.2f} mm {row['method']:22s} Dice {row['dice']:.3f} "
-            f"mean {row['mean_mm']:.3f} mm, p95 {row['p95_mm']:.3f} mm, {row['seconds']:.1f} s\n"
+            f"{row['spacing_mm'][0]:.2f} mm {row['method']:16s} Dice {shown(row['dice'])}, "
+            f"mean {shown(row['mean_mm'])} mm, p95 {shown(row['p95_mm'])} mm, "
+            f"{row['seconds']:.1f} s\n"
         )
     return 0
 
 
-def compare(
-    dataset: Dataset, shuffled: list[str], coarser: float, steps: int, folder: Path
-) -> list[dict[str, Any]]:
-    """Rows of the table for one coarseness of the first network."""
-    cases = [annotated(dataset, case_id) for case_id in shuffled[:LEARN]]
+def trained(dataset: Dataset, learn: list[str], coarser: float, steps: int) -> Models:
+    """The first and the second network for one coarseness of the first."""
+    folder = CACHE / "coarse_to_fine" / f"{coarser:g}-{steps}"
+    cases = [annotated(dataset, case_id) for case_id in learn]
     voxels = int(np.mean([case.target.values.size for case in cases]))
     config = TrainConfig(steps=steps, seed=0)
     with mock.patch("voxloop.plan.planner._WORKING_VOX", round(voxels / coarser**3)):
         coarse = learned(cases, config, folder / "coarse")
     closer = closer_cases(cases, Predictor(coarse), MARGIN_MM)
-    fine = learned(closer, config, folder / "fine")
-    sharp = Predictor(coarse)
-    methods: dict[str, Segment] = {
-        "upsampled": Predictor(coarse, quality="fast", overlap=0.5).segment,
-        "led by the scan": sharp.segment,
-        "second network": TwoStagePredictor(sharp, Predictor(fine), MARGIN_MM).segment,
-    }
-    test = shuffled[-HELD_OUT:]
-    return [
-        {"spacing_mm": coarse.plan.spacing_mm[0], "fine_mm": fine.plan.spacing_mm[0]}
-        | scored(dataset, test, name, method)
-        for name, method in methods.items()
-    ]
+    return coarse, learned(closer, config, folder / "fine")
+
+
+METHODS: dict[str, Callable[[Checkpoint, Checkpoint], Segment]] = {
+    "upsampled": lambda first, _: Predictor(first, quality="fast", overlap=0.5).segment,
+    "led by the scan": lambda first, _: Predictor(first).segment,
+    "second network": lambda first, second: (
+        TwoStagePredictor(Predictor(first), Predictor(second), MARGIN_MM).segment
+    ),
+}
 
 
 def learned(cases: Any, config: TrainConfig, folder: Path) -> Checkpoint:
     """A model of some cases."""
     plan = plan_for(cases, cases[0].target.labels, ("MR",))
     prepared = prepare_cases(cases, plan, folder / "cache")
-    return load_checkpoint(train(plan, prepared, config, folder).path)
+    told = [0.0]
+
+    def tell(progress: Progress) -> None:
+        if time.monotonic() - told[0] > 10:
+            told[0] = time.monotonic()
+            say(f"{folder.parent.name} {folder.name}: step {progress.done} of {progress.total}")
+
+    return load_checkpoint(train(plan, prepared, config, folder, tell).path)
 
 
 def annotated(dataset: Dataset, case_id: str) -> AnnotatedCase:
@@ -127,31 +156,69 @@ def reference(dataset: Dataset, case_id: str) -> LabelMap:
     return LabelMap(kept.astype(np.uint8), whole.geometry, LabelTable(names))
 
 
-def scored(dataset: Dataset, test: list[str], name: str, segment: Segment) -> dict[str, Any]:
-    """Mean scores of a method."""
-    scores, distances, seconds, missing = [], [], [], 0
+def scored(
+    dataset: Dataset, test: list[str], models: Callable[[], Models], name: str
+) -> dict[str, Any]:
+    """Scores of a method, case by case."""
+    coarse, fine = models()
+    segment = METHODS[name](coarse, fine)
+    cases, seconds = [], []
     for case_id in test:
-        truth = reference(dataset, case_id)
+        truth, channels = reference(dataset, case_id), read_case_channels(dataset.case(case_id))
         started = time.monotonic()
-        found = segment(read_case_channels(dataset.case(case_id))).label_map
+        found = segment(channels).label_map
         seconds.append(time.monotonic() - started)
-        for value in truth.labels.values:
-            one, other = truth.array == value, found.array == value
-            scores.append(2 * np.count_nonzero(one & other) / (one.sum() + other.sum()))
-            if not other.any():
-                missing += 1
-                continue
-            measured = surface_distances(one, other, truth.geometry)
-            distances.append((measured.assd_mm(), measured.hd95_mm()))
-    mean_mm, p95_mm = np.mean(distances, axis=0)
+        cases.append({"case": case_id, **case_scores(truth, found)})
     return {
-        "method": name,
-        "dice": round(float(np.mean(scores)), 4),
-        "mean_mm": round(float(mean_mm), 4),
-        "p95_mm": round(float(p95_mm), 4),
-        "missing": missing,
+        "spacing_mm": coarse.plan.spacing_mm,
+        "fine_mm": fine.plan.spacing_mm,
+        "cases": cases,
+        "missing": sum(case["missing"] for case in cases),
         "seconds": round(float(np.median(seconds)), 2),
     }
+
+
+def case_scores(truth: LabelMap, found: LabelMap) -> dict[str, Any]:
+    """Means over labels; distances over those that were found at all."""
+    dice, distances = [], []
+    for value in truth.labels.values:
+        one, other = truth.array == value, found.array == value
+        dice.append(2 * np.count_nonzero(one & other) / (one.sum() + other.sum()))
+        if other.any():
+            measured = surface_distances(one, other, truth.geometry)
+            distances.append((measured.assd_mm(), measured.hd95_mm()))
+    mean_mm, p95_mm = np.mean(distances, axis=0).tolist() if distances else (None, None)
+    missing = len(truth.labels.values) - len(distances)
+    return {"dice": float(np.mean(dice)), "mean_mm": mean_mm, "p95_mm": p95_mm, "missing": missing}
+
+
+def summed_up(row: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
+    """Means of a method, and what it gained on upsampling."""
+    kept = ("spacing_mm", "fine_mm", "missing", "seconds")
+    pairs = [
+        (before["mean_mm"], after["mean_mm"])
+        for before, after in zip(plain["cases"], row["cases"], strict=True)
+    ]
+    gains = [before - after for before, after in pairs if None not in {before, after}]
+    return {
+        **row["key"],
+        **{key: row[key] for key in kept},
+        **{key: mean_of([case[key] for case in row["cases"]]) for key in SCORES},
+        "gain_mm": mean_of(gains),
+    }
+
+
+def mean_of(values: list[float | None]) -> dict[str, Any]:
+    """With its interval, if there are cases enough."""
+    known = [value for value in values if value is not None]
+    found = estimate_mean(known, rng=np.random.default_rng(0))
+    value = found.value if np.isfinite(found.value) else None
+    return {"value": value, "interval": found.interval, "n": found.cases, "note": found.note}
+
+
+def shown(found: dict[str, Any]) -> str:
+    """A mean, or that there is none."""
+    return "none" if found["value"] is None else f"{found['value']:.3f}"
 
 
 if __name__ == "__main__":

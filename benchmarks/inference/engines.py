@@ -5,9 +5,9 @@ short training on made-up tiles makes the label map mean something. Then the eng
 probes (matrix products and 3-D convolutions, in both precisions) take turns; figures are medians
 over the rounds. Operations are two for each multiply-add of all (transposed) convolutions.
 Disagreement is the share of voxels of a tile never seen in training whose label is not that of
-PyTorch in fp32. Prints one JSON document.
+PyTorch in fp32. The result goes to benchmarks/results/engines.json after each network.
 
-    .venv/bin/python benchmarks/inference/engines.py > benchmarks/results/engines.json
+    python benchmarks/inference/engines.py
 
 int8 is no engine of Voxloop: quantised after training (NNCF 3.4, whose numpy is older than the
 project's), a network of this kind ran 1.6 times as fast as in bfloat16, and 3.3 % of the voxels
@@ -18,17 +18,20 @@ nncf; without it the document quotes that earlier measurement, marked as such.
 from __future__ import annotations
 
 import argparse
-import json
+import dataclasses
 import os
-import platform
+import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
+from full_ct import ct_plan
+from ledger import RESULTS, Ledger, say
 from torch import nn
 from torch.nn import functional
 from torch.nn.modules import module as hooks
@@ -38,34 +41,22 @@ from voxloop.model.checkpoint import Checkpoint
 from voxloop.model.device import has_fast_bfloat16
 from voxloop.model.portable import as_openvino, import_openvino
 from voxloop.model.unet import build_network
-from voxloop.plan.plan import Normalisation, Plan
+from voxloop.plan.plan import Plan
 from voxloop.predict.engines.choose import open_engine
 from voxloop.predict.engines.engine import Engine, Float32Array, in_blocks
 from voxloop.predict.engines.onnx_engine import OnnxEngine
 from voxloop.predict.engines.openvino_engine import OpenVinoEngine
 from voxloop.predict.engines.torch_engine import TorchEngine
 from voxloop.predict.engines.verify import compare, sample_tile
+from voxloop.volume.geometry import Geometry
 
-NETWORKS: dict[str, dict[str, Any]] = {
-    "CT, stem 2": {
-        "patch_shape": (128, 128, 128),
-        "stem": (2, 2, 2),
-        "strides": ((2, 2, 2),) * 3,
-        "widths": (32, 64, 128, 256),
-    },
-    "hippocampus": {
-        "patch_shape": (40, 56, 40),
-        "stem": (1, 1, 1),
-        "strides": ((2, 2, 2),) * 3,
-        "widths": (32, 64, 128, 256),
-    },
-    "tiny": {
-        "patch_shape": (16, 16, 16),
-        "stem": (2, 2, 2),
-        "strides": ((2, 2, 2),),
-        "widths": (8, 16),
-    },
+SCANS: dict[str, tuple[tuple[int, int, int], tuple[float, float, float]]] = {
+    "CT": ((512, 512, 200), (0.75, 0.75, 1.25)),
+    "hippocampus": ((36, 51, 36), (1.0, 1.0, 1.0)),
+    "tiny": ((16, 16, 16), (1.0, 1.0, 1.0)),
 }
+"""Voxels and spacing in mm of a scan; its plan says what the network is."""
+
 EARLIER_INT8 = {
     "measured": False,
     "why_not_taken": "3.3 % of the voxels get another label; nncf needs numpy below 2.5",
@@ -78,47 +69,46 @@ EARLIER_INT8 = {
     },
 }
 MATRIX = 4096
+SEED = 0
+CONVENTION = (
+    "medians over the repeats, engines and probes in turn; two operations for each multiply-add; "
+    "differing: share of a tile's voxels with another label than PyTorch in fp32; "
+    "processor_share: of all threads, what this process got, 1 on a quiet machine"
+)
 CONVOLUTIONS = ((256, 16), (128, 24), (64, 32))
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--only", nargs="+", choices=NETWORKS, default=["CT, stem 2", "hippocampus"]
-    )
+    parser.add_argument("--only", nargs="+", choices=SCANS, default=["CT", "hippocampus"])
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--steps", type=int, default=40, help="of the short training")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--matrix", type=int, default=MATRIX, help="edge of the peak's matrices")
+    parser.add_argument("--out", type=Path, default=RESULTS / "engines.json")
     parser.add_argument("--int8", action="store_true", help="measure int8; needs nncf")
     arguments = parser.parse_args()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the table is one of a CPU
     torch.set_num_threads(arguments.threads)
-    load, started, used = os.getloadavg()[0], time.perf_counter(), time.process_time()
-    networks = {name: measure(name, arguments) for name in arguments.only}
-    share = (time.process_time() - used) / (time.perf_counter() - started) / arguments.threads
-    document = {
-        "benchmark": "engines",
-        "repeats": arguments.repeats,
-        "networks": networks,
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": arguments.threads,
-            "bfloat16": has_fast_bfloat16(torch.device("cpu")),
-            "load_at_start": round(load, 2),
-            "cpu_share": round(share, 2),
-            "python": platform.python_version(),
-            **{name: installed(name) for name in ("torch", "openvino", "onnxruntime", "nncf")},
-        },
-    }
-    print(json.dumps(document, indent=2))
+    settings = {"repeats": arguments.repeats, "steps": arguments.steps, "matrix": arguments.matrix}
+    settings |= {"threads": arguments.threads, "int8": arguments.int8, "seed": SEED}
+    ledger = Ledger(arguments.out, "benchmarks/inference/engines.py", settings, CONVENTION)
+    for name in arguments.only:
+        key = {"network": name}
+        row = ledger.row(key, partial(measure, name, arguments))
+        for engine, line in row["engines"].items():
+            sys.stdout.write(
+                f"{name:12s} {engine:16s} {line['ms_per_patch']:9.2f} ms, {line['gflops']:7.1f} "
+                f"GFLOP/s, {100 * line['share_of_matrix_peak']:3.0f} % of the peak, "
+                f"{100 * line['differing']:.3f} % differ\n"
+            )
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """The table of one network."""
-    plan = plan_of(**NETWORKS[name])
+    load, began, used = os.getloadavg()[0], time.perf_counter(), time.process_time()
+    plan = plan_of(name)
     checkpoint = briefly_trained(plan, arguments.steps)
     gflop = operations(plan) / 1e9
     started = time.perf_counter()
@@ -141,7 +131,11 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
                 seconds.setdefault(label, []).append(time.perf_counter() - start)
     rates = {label: work / median(seconds[label]) / 1e9 for label, (_, work) in probes.items()}
     chosen = open_engine(checkpoint)
+    share = (time.process_time() - used) / (time.perf_counter() - began) / arguments.threads
     return {
+        "load_at_start": round(load, 2),
+        "processor_share": round(share, 2),
+        "bfloat16": has_fast_bfloat16(torch.device("cpu")),
         "patch": plan.patch_shape,
         "stem": plan.stem,
         "widths": plan.widths,
@@ -174,24 +168,16 @@ def row(
     }
 
 
-def plan_of(**changes: Any) -> Plan:
-    """A plan of one CT channel and four labels."""
-    settings: dict[str, Any] = {
-        "labels": {name: value for value, name in enumerate("abcd", start=1)},
-        "channel_names": ("CT",),
-        "spacing_mm": (1.5, 1.5, 1.5),
-        "normalisation": (Normalisation("fixed", (-1000.0, 1000.0), 0.0, 500.0),),
-        "batch_size": 1,
-        "use_position": True,
-        "mirror_axes": (),
-        "memory_bytes": 0,
-        "reasons": {},
-    }
-    return Plan(**{**settings, **changes})
+def plan_of(name: str) -> Plan:
+    """The plan of such a scan, four labels and a position channel, which makes sides learnable."""
+    shape, spacing_mm = SCANS[name]
+    geometry = Geometry.from_affine(shape, np.diag([*spacing_mm, 1.0]))
+    return dataclasses.replace(ct_plan(geometry, 4), use_position=True)
 
 
 def briefly_trained(plan: Plan, steps: int) -> Checkpoint:
     """A network that tells brightness and sides of made-up tiles apart, roughly."""
+    torch.manual_seed(SEED)
     network = build_network(plan)
     optimiser = torch.optim.Adam(network.parameters(), 2e-3)
     for step in range(steps):
@@ -205,6 +191,8 @@ def briefly_trained(plan: Plan, steps: int) -> Checkpoint:
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        if step % 10 == 9:
+            say(f"step {step + 1} of {steps}, loss {loss.item():.3f}")
     return Checkpoint(plan, network.state_dict(), {})
 
 
@@ -303,14 +291,6 @@ def operations(plan: Plan) -> float:
     finally:
         handle.remove()
     return total[0]
-
-
-def installed(package: str) -> str | None:
-    """The version of a package; None if it is not there."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 if __name__ == "__main__":

@@ -1,43 +1,46 @@
 """A full-size CT from file to label map file: seconds by stage and peak memory, by labels.
 
-    python benchmarks/inference/full_ct.py > benchmarks/results/full_ct.json
-    python benchmarks/inference/full_ct.py --model model.safetensors --quality fast default best
+    python benchmarks/inference/full_ct.py
+    python benchmarks/inference/full_ct.py --model model.safetensors --out mine.json
 
 The scan is the public abdominal CT among the shared data (VOXLOOP_DATA), resampled to 512 x 512 x
-200 voxels. With `--model` a trained model is used as it is; otherwise the network of the plan that
-such a scan gets, for each number of labels, with random weights, made as decided as trained ones
-and turned towards the background, so that a small part of the scan is labelled (`labelled_share`).
-`--undecided` leaves them as they are, which is the worst case: every label is everywhere, and
-nearly every voxel lies between several. Every cell runs in a process of its own, `--rounds` times
-in turn; seconds are medians, peaks the highest. `all` is from file to file, imports excepted;
-`process` has them, too.
+200 voxels. Every number of labels is run at default quality, the other qualities with one of them
+(`--labels-of-qualities`). With `--model` a trained model is used as it is; otherwise the network of
+the plan that such a scan gets, for each number of labels, with random weights, made as decided as
+trained ones and turned towards the background, so that a small part of the scan is labelled
+(`labelled_share`). `--undecided` leaves them as they are, which is the worst case: every label is
+everywhere, and nearly every voxel lies between several. Every cell runs in a process of its own,
+`--rounds` times in turn; `cells` holds medians of seconds and the highest peaks. `all` is from file
+to file, imports excepted; `process` has them, too. `open` is long once, when the engine is compiled
+and compared, which is left out (`longest_open`). The result goes to benchmarks/results/full_ct.json
+after every run; a run that was stopped continues.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
-import platform
 import subprocess
 import sys
-import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
+from ledger import CACHE, RESULTS, Ledger
 
 from voxloop.compute.memory import GIB, peak_rss_bytes
-from voxloop.io.formats import read_volume, write_label_map, write_volume
+from voxloop.io.formats import read_geometry, read_volume, write_label_map, write_volume
 from voxloop.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from voxloop.model.unet import UNet, build_network
 from voxloop.plan.fingerprint import Fingerprint
 from voxloop.plan.plan import Plan
 from voxloop.plan.planner import make_plan
+from voxloop.predict.engines.verify import sample_tile
 from voxloop.predict.options import QUALITIES, QualityWord
 from voxloop.predict.predictor import Predictor
 from voxloop.volume.geometry import Geometry
@@ -47,8 +50,17 @@ from voxloop.volume.volume import Volume
 
 LABELS = (1, 5, 25, 100)
 SHAPE = (512, 512, 200)
+SEED = 0
+CONVENTION = (
+    "wall seconds from file to label map file in a fresh process without its imports, engine "
+    "compiled before; cells: median and range over the rounds, peak: the highest resident memory"
+)
+Row = dict[str, Any]
 _CLEARER = 4.0
 """Random logits differ by about one, trained ones by several."""
+
+_LABELLED = 0.05
+"""Of a made-up tile; about what the liver or all bones fill of such a scan."""
 
 
 def main() -> int:
@@ -58,21 +70,41 @@ def main() -> int:
         sys.stdout.write(json.dumps(run_cell(**json.loads(arguments.cell))) + "\n")
         return 0
     i, j, k = arguments.shape
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        scan = work / "scan.nii.gz"
+    work = CACHE / f"ct-{i}x{j}x{k}"
+    scan = work / "scan.nii.gz"
+    if not scan.exists():
+        work.mkdir(parents=True, exist_ok=True)
         write_volume(scan, ct_scan(arguments.data, (i, j, k)))
-        cells = []
-        for labels in arguments.labels if arguments.model is None else [None]:
-            model = ct_model(work, labels, scan, arguments.model, undecided=arguments.undecided)
-            for quality in arguments.quality:
-                cell = {"scan": str(scan), "model": str(model), "labels": labels}
-                cell |= {"quality": quality, "engine": arguments.engine}
-                cells.append(cell | {"uncertainty": arguments.uncertainty})
-        found = run_in_turn(cells, arguments.rounds)
-    document = {"shape": arguments.shape, "machine": machine(), "cells": found}
-    sys.stdout.write(json.dumps(document, indent=1) + "\n")
+    if arguments.scan_only:
+        return 0
+    keys = ("shape", "labels", "quality", "labels_of_qualities", "engine", "uncertainty", "rounds")
+    settings = {key: vars(arguments)[key] for key in keys}
+    settings |= {"undecided": arguments.undecided, "seed": SEED}
+    settings["model"] = None if arguments.model is None else arguments.model.name
+    ledger = Ledger(arguments.out, "benchmarks/inference/full_ct.py", settings, CONVENTION)
+    cells = []
+    for labels, quality in _grid(arguments):
+        model = ct_model(work, labels, scan, arguments.model, undecided=arguments.undecided)
+        cell: Row = {"scan": str(scan), "model": str(model), "labels": labels, "quality": quality}
+        cell |= {"engine": arguments.engine, "cache": str(work / "engines")}
+        cells.append(cell | {"uncertainty": arguments.uncertainty})
+    found = run_in_turn(cells, arguments.rounds, ledger)
+    ledger.write(cells=found)
+    for cell in found:
+        sys.stdout.write(
+            f"{cell['labels']:3d} labels, {cell['quality']:7s} {cell['seconds']['all']:6.1f} s, "
+            f"{cell['peak_gib']:.2f} GiB, {cell['engine']}\n"
+        )
     return 0
+
+
+def _grid(arguments: argparse.Namespace) -> list[tuple[int | None, QualityWord]]:
+    """Every number of labels at the first quality, the other qualities with one number."""
+    first, *others = arguments.quality
+    if arguments.model is not None:
+        return [(None, quality) for quality in arguments.quality]
+    cells = [(labels, first) for labels in arguments.labels]
+    return cells + [(arguments.labels_of_qualities, quality) for quality in others]
 
 
 def run_cell(
@@ -83,15 +115,15 @@ def run_cell(
     quality: QualityWord,
     engine: str,
     uncertainty: bool,
-) -> dict[str, Any]:
+    cache: str,
+) -> Row:
     """Segment one scan and report what it took, the process's own start excepted."""
     start = time.monotonic()
     volume = read_volume(Path(scan))
     read = time.monotonic()
     checkpoint = load_checkpoint(Path(model))
-    cache = Path(scan).parent / "engines"
     predictor = Predictor(
-        checkpoint, quality=quality, engine=engine, cache=cache, memory_bytes=4 * GIB
+        checkpoint, quality=quality, engine=engine, cache=Path(cache), memory_bytes=4 * GIB
     )
     name = predictor.engines[0].name
     opened = time.monotonic()
@@ -108,6 +140,8 @@ def run_cell(
     return {
         "labels": labels or len(checkpoint.plan.labels),
         "quality": quality,
+        "spacing_mm": checkpoint.plan.spacing_mm,
+        "patch": checkpoint.plan.patch_shape,
         "engine": name,
         "tiles": tiles,
         "seconds": {
@@ -123,52 +157,49 @@ def run_cell(
     }
 
 
-def run_in_turn(cells: list[dict[str, Any]], rounds: int) -> list[dict[str, Any]]:
+def run_in_turn(cells: list[Row], rounds: int, ledger: Ledger) -> list[Row]:
     """Run every cell so many times, each in a process of its own, and sum up."""
-    found: list[list[dict[str, Any]]] = [[] for _ in cells]
-    for _ in range(rounds):
+    found: list[list[Row]] = [[] for _ in cells]
+    for number in range(rounds):
         for cell, runs in zip(cells, found, strict=True):
-            runs.append(_in_a_process(cell))
-            sys.stderr.write(f"{json.dumps(runs[-1])}\n")
+            key = {"scan": cell.get("name", "ct"), "labels": cell["labels"]}
+            key |= {"quality": cell["quality"], "round": number}
+            runs.append(ledger.row(key, partial(_in_a_process, cell)))
     return [_summary(runs) for runs in found]
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    model = [line for line in _processor() if line.startswith("model name")]
-    return {
-        "processor": model[0].split(":")[1].strip() if model else platform.processor(),
-        "cpus": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
-
-
-def _processor() -> list[str]:
-    try:
-        return Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return []
-
-
-def _in_a_process(cell: dict[str, Any]) -> dict[str, Any]:
+def _in_a_process(cell: Row) -> Row:
     start = time.monotonic()
+    wanted = {name: value for name, value in cell.items() if name != "name"}
     told = subprocess.run(
-        [sys.executable, str(Path(__file__)), "--cell", json.dumps(cell)],
+        [sys.executable, str(Path(__file__)), "--cell", json.dumps(wanted)],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    found: dict[str, Any] = json.loads(told.stdout)
+    found: Row = json.loads(told.stdout)
     found["seconds"]["process"] = time.monotonic() - start
     return found
 
 
-def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    stages = runs[0]["seconds"]
-    seconds = {s: round(median(run["seconds"][s] for run in runs), 3) for s in stages}
-    peak = round(max(run["peak_gib"] for run in runs), 3)
-    return {**runs[0], "seconds": seconds, "peak_gib": peak, "rounds": len(runs)}
+def _summary(runs: list[Row]) -> Row:
+    """Medians over the rounds; of `open` over those that found the engine compiled."""
+    opened = [run["seconds"]["open"] for run in runs]
+    least = min(opened)
+    runs_s = [{**run["seconds"], "open": least} for run in runs]
+    for run_s, run in zip(runs_s, runs, strict=True):
+        for whole in ("all", "process"):
+            run_s[whole] = run["seconds"][whole] - run["seconds"]["open"] + least
+    seconds = {s: round(median(run_s[s] for run_s in runs_s), 3) for s in runs_s[0]}
+    kept = {name: runs[0][name] for name in runs[0] if name not in {"key", "commit", "seconds"}}
+    return {
+        **kept,
+        "seconds": seconds,
+        "longest_open": round(max(opened), 2),
+        "seconds_all_range": [round(f(r["all"] for r in runs_s), 2) for f in (min, max)],
+        "peak_gib": round(max(run["peak_gib"] for run in runs), 3),
+        "rounds": len(runs),
+    }
 
 
 def ct_scan(data: Path, shape: tuple[int, int, int]) -> Volume:
@@ -197,23 +228,32 @@ def ct_model(
     """The file of a model for such scans: the one given, or one of random weights."""
     if given is not None:
         return given
-    path = work / f"model-{labels}.safetensors"
-    if not path.exists():
-        plan = ct_plan(read_volume(scan).geometry, labels or 1)
-        network = build_network(plan)
-        if not undecided:
-            decide(network)
-        save_checkpoint(path, Checkpoint(plan, network.state_dict(), {}))
+    path = work / f"model-{labels}{'-undecided' if undecided else ''}.safetensors"
+    plan = ct_plan(read_geometry(scan), labels or 1)
+    network = seeded_network(plan)
+    if not undecided:
+        decide(network, plan)
+    save_checkpoint(path, Checkpoint(plan, network.state_dict(), {}))
     return path
 
 
+def seeded_network(plan: Plan) -> UNet:
+    """A network of random weights, the same in every run."""
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)
+        return build_network(plan)
+
+
 @torch.no_grad()
-def decide(network: UNet) -> None:
+def decide(network: UNet, plan: Plan) -> None:
     """Make random logits clearer, and the background's the highest nearly everywhere."""
     network.head.weight.mul_(_CLEARER)
     if network.head.bias is not None:
-        highest = math.sqrt(2 * math.log(network.classes)) + 1
-        network.head.bias.view(network.classes, -1)[0] += _CLEARER * highest
+        network.head.bias.mul_(_CLEARER)
+        logits = network(torch.from_numpy(sample_tile(plan)))
+        margin = logits[:, 1:].amax(dim=1) - logits[:, 0]
+        background = network.head.bias.view(network.classes, -1)[0]
+        background += torch.quantile(margin.flatten(), 1 - _LABELLED)
 
 
 def ct_plan(geometry: Geometry, labels: int) -> Plan:
@@ -237,13 +277,17 @@ def ct_plan(geometry: Geometry, labels: int) -> Plan:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--labels", type=int, nargs="+", default=list(LABELS))
-    parser.add_argument("--quality", nargs="+", choices=QUALITIES, default=["default"])
+    words = ["default", "fast", "best"]
+    parser.add_argument("--quality", nargs="+", choices=QUALITIES, default=words)
+    parser.add_argument("--labels-of-qualities", type=int, default=5)
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--uncertainty", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shape", type=int, nargs=3, default=list(SHAPE))
     parser.add_argument("--model", type=Path)
     parser.add_argument("--undecided", action="store_true")
+    parser.add_argument("--out", type=Path, default=RESULTS / "full_ct.json")
+    parser.add_argument("--scan-only", action="store_true", help="make the scan, measure nothing")
     data = os.environ.get("VOXLOOP_DATA", "../shared/data")
     parser.add_argument("--data", type=Path, default=Path(data))
     parser.add_argument("--cell", help=argparse.SUPPRESS)

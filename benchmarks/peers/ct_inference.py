@@ -1,30 +1,39 @@
 """A full-size CT from file to label map file: Voxloop, nnU-Net and MONAI in one run, on the CPU.
 
-    PYTHONPATH=src .cache/peers/bin/python benchmarks/peers/ct_inference.py SCAN.nii.gz \
-      --voxloop .venv/bin/python > benchmarks/results/ct_inference.json
+    PYTHONPATH=src .cache/peers/bin/python benchmarks/peers/ct_inference.py \
+      --voxloop .venv/bin/python
 
-`SCAN.nii.gz` is written where it does not exist yet, as benchmarks/inference/full_ct.py makes it
-from the shared CT (VOXLOOP_DATA). nnU-Net gets the configuration that its default planner gives CTs
-of the body at 1.5 mm (128 x 128 x 128 patches, six levels of 32 to 320 features), untrained, since
-time and memory do not depend on the weights; MONAI's sliding window gets the same network, spacing
-and patch. Mirroring, which nnU-Net does by default and which takes eight times as long, is off
-unless `--mirror` is given. Each runs in a process of its own, with the same number of threads.
+The scan is that of benchmarks/inference/full_ct.py, made where it does not exist yet. nnU-Net gets
+the configuration that its default planner gives CTs of the body at 1.5 mm (128 x 128 x 128 patches,
+six levels of 32 to 320 features), untrained, since time and memory do not depend on the weights;
+MONAI's sliding window gets the same network, spacing and patch. Voxloop gets the network of its own
+plan, also of random weights, at default quality: it works on a coarser grid and brings detail back
+from the scan, so these are ratios of what the programs do by default, not of the same arithmetic
+(`--spacing-mm` gives the peers another grid). Mirroring, which nnU-Net does by default and which
+takes eight times as long, is off unless `--mirror` is given; Voxloop then runs at best quality.
+Each runs in a process of its own, with the same number of threads. The result goes to
+benchmarks/results/ct_inference.json after each program; a run that was stopped continues.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 LABELS = 5
+CONVENTION = (
+    "wall seconds from file to label map file without imports, one run each; Voxloop's second run "
+    "in its process, the engine being compiled and compared before; peak resident memory of the "
+    "whole process, imports included"
+)
 SPACING_MM = [1.5, 1.5, 1.5]
 PATCH = [128, 128, 128]
 FEATURES = [32, 64, 128, 256, 320, 320]
@@ -36,23 +45,39 @@ def main() -> int:
     """Run each program and print one JSON document."""
     arguments = _arguments()
     if arguments.run:
+        PATCH[:], SPACING_MM[:] = arguments.patch, [arguments.spacing_mm] * 3
         found = RUNS[arguments.run](arguments.scan, mirror=arguments.mirror)
         found["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         sys.stdout.write("\n" + json.dumps(found) + "\n")
         return 0
-    if not arguments.scan.exists():
-        _write_scan(arguments.scan)
-    document: dict[str, Any] = {"labels": LABELS, "mirror": arguments.mirror, "programs": {}}
-    for name in arguments.programs:
-        found = _in_a_process(name, arguments)
-        document["programs"][name] = found
-        sys.stderr.write(f"{name}: {json.dumps(found)}\n")
-    ours = document["programs"].get("voxloop")
-    for name, found in document["programs"].items():
-        if ours and name != "voxloop":
-            found["times_voxloop_seconds"] = round(found["seconds"] / ours["seconds"], 1)
-            found["times_voxloop_memory"] = round(found["peak_gib"] / ours["peak_gib"], 1)
-    sys.stdout.write(json.dumps(document, indent=1) + "\n")
+    sys.path.insert(0, str(INFERENCE.parent))
+    import ledger
+
+    scan = arguments.scan or ledger.CACHE / "ct-512x512x200" / "scan.nii.gz"
+    if not scan.exists():
+        if arguments.scan:
+            raise SystemExit(f"{scan} does not exist")
+        subprocess.run([arguments.voxloop, str(INFERENCE), "--scan-only"], check=True)
+    settings = {"labels": LABELS, "mirror": arguments.mirror, "patch": arguments.patch}
+    settings |= {"spacing_mm": arguments.spacing_mm, "scan": scan.parent.name, "seed": 0}
+    script = "benchmarks/peers/ct_inference.py"
+    book = ledger.Ledger(arguments.out, script, settings, CONVENTION)
+    found = {
+        name: book.row({"program": name}, partial(_in_a_process, name, scan, arguments))
+        for name in arguments.programs
+    }
+    ours = found.get("voxloop")
+    ratios = {
+        name: {
+            "times_voxloop_seconds": round(row["seconds"] / ours["seconds"], 1),
+            "times_voxloop_memory": round(row["peak_gib"] / ours["peak_gib"], 1),
+        }
+        for name, row in found.items()
+        if ours and name != "voxloop"
+    }
+    book.write(ratios=ratios)
+    for name, row in found.items():
+        sys.stdout.write(f"{name:8s} {row['seconds']:7.1f} s, {row['peak_gib']:.2f} GiB\n")
     return 0
 
 
@@ -71,12 +96,19 @@ def run_voxloop(scan: Path, *, mirror: bool) -> dict[str, Any]:
             "model": str(model),
             "labels": LABELS,
             "engine": "auto",
+            "cache": str(work / "engines"),
         }
         cell |= {"quality": "best" if mirror else "default", "uncertainty": False}
         own.run_cell(**cell)  # the engine is compiled and compared once for each model
         found = own.run_cell(**cell)
     seconds = found["seconds"]
-    return {"seconds": seconds["all"], "stages": seconds, "engine": found["engine"]}
+    return {
+        "seconds": seconds["all"],
+        "stages": seconds,
+        "engine": found["engine"],
+        "spacing_mm": found["spacing_mm"],
+        "patch": found["patch"],
+    }
 
 
 def run_nnunet(scan: Path, *, mirror: bool) -> dict[str, Any]:
@@ -238,20 +270,10 @@ def nnunet_plans() -> dict[str, Any]:
     }
 
 
-def _write_scan(path: Path) -> None:
-    sys.path.insert(0, str(INFERENCE.parent))
-    import full_ct as own
-
-    from voxloop.io.formats import write_volume
-
-    data = Path(os.environ.get("VOXLOOP_DATA", "../shared/data"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_volume(path, own.ct_scan(data, own.SHAPE))
-
-
-def _in_a_process(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def _in_a_process(name: str, scan: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     python = arguments.voxloop if name == "voxloop" else sys.executable
-    words = [python, __file__, str(arguments.scan), "--run", name]
+    words = [python, __file__, "--scan", str(scan), "--run", name]
+    words += ["--patch", *map(str, arguments.patch), "--spacing-mm", str(arguments.spacing_mm)]
     words += ["--mirror"] if arguments.mirror else []
     told = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(told.stdout.strip().splitlines()[-1])
@@ -260,10 +282,14 @@ def _in_a_process(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scan", type=Path)
+    parser.add_argument("--scan", type=Path, help="another one than that of full_ct.py")
     parser.add_argument("--voxloop", default=sys.executable, help="Python that has Voxloop")
     parser.add_argument("--programs", nargs="+", choices=list(RUNS), default=list(RUNS))
     parser.add_argument("--mirror", action="store_true")
+    parser.add_argument("--patch", type=int, nargs=3, default=list(PATCH), help="of the peers")
+    parser.add_argument("--spacing-mm", type=float, default=SPACING_MM[0], help="of the peers")
+    results = Path(__file__).resolve().parent.parent / "results"
+    parser.add_argument("--out", type=Path, default=results / "ct_inference.json")
     parser.add_argument("--run", choices=list(RUNS), help=argparse.SUPPRESS)
     return parser.parse_args()
 

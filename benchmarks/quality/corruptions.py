@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from voxloop.volume.geometry import Geometry
 from voxloop.volume.volume import Volume
 
-__all__ = ["CORRUPTIONS", "Corruption", "another_anatomy", "auroc"]
+__all__ = ["CORRUPTIONS", "Corruption", "another_anatomy"]
 
 Make = Callable[[Volume, np.random.Generator], Volume]
 
@@ -92,10 +90,3 @@ CORRUPTIONS = {
     "flipped head to foot": Corruption(_flipped(2), moves=True),
 }
 """Name to what makes one; the other anatomy needs a second scan and stands apart."""
-
-
-def auroc(good: npt.ArrayLike, bad: npt.ArrayLike) -> float:
-    """Probability that a bad case scores higher than a good one, ties counting half."""
-    low: Any = np.asarray(good, dtype=float)[:, None]
-    high: Any = np.asarray(bad, dtype=float)[None]
-    return float(np.mean((high > low) + 0.5 * (high == low)))
