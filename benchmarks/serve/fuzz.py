@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from announced import announced_url
 
 from voxloop.io.formats import write_volume
 from voxloop.volume.geometry import Geometry
@@ -51,7 +52,7 @@ def main() -> None:
             [*command, "--token", TOKEN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         try:
-            url = _address(server)
+            url = announced_url(server)
             config = Path(folder) / "schemathesis.toml"
             config.write_text(PARAMETERS)
             done = subprocess.run(
@@ -75,16 +76,6 @@ def main() -> None:
         "stderr": done.stderr.splitlines()[-5:],
     }
     print(json.dumps(document, indent=2))
-
-
-def _address(server: subprocess.Popen[str]) -> str:
-    text = ""
-    while not text.endswith("\n}\n") and server.stdout is not None:
-        line = server.stdout.readline()
-        if not line:
-            raise RuntimeError("the server did not start")
-        text += line
-    return str(json.loads(text)["url"])
 
 
 def _workspace(folder: Path) -> Path:

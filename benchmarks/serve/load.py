@@ -27,6 +27,7 @@ from typing import Any
 
 import httpx2 as httpx
 import numpy as np
+from announced import announced_url
 
 from voxloop.io.formats import write_volume
 from voxloop.volume.boxes import Box
@@ -143,13 +144,7 @@ class Server:
             "--port", self._port, "--token", TOKEN,
         ]  # fmt: skip
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        text = ""
-        while not text.endswith("\n}\n") and self.process.stdout is not None:
-            line = self.process.stdout.readline()
-            if not line:
-                raise RuntimeError("the server did not start")
-            text += line
-        return str(json.loads(text)["url"])
+        return announced_url(self.process)
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from announced import announced_url
 
 from voxloop.dataset.case import Case
 from voxloop.io.formats import read_label_map
@@ -253,13 +254,7 @@ def serving(root: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "voxloop", "serve", str(root), "--json", "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        said = ""
-        while not said.endswith("\n}\n") and server.stdout is not None:
-            line = server.stdout.readline()
-            if not line:
-                raise RuntimeError("the server did not start")
-            said += line
-        yield str(json.loads(said)["url"])
+        yield announced_url(server)
     finally:
         server.terminate()
         server.wait()

@@ -257,11 +257,11 @@ def serving(workspace: Workspace, port: int = 0) -> Iterator[str]:
             thread.join(timeout=10)
 
 
-def picture(page: Any) -> npt.NDArray[np.uint8]:
-    """The page as it looks, (height, width, 3)."""
+def picture(place: Any) -> npt.NDArray[np.uint8]:
+    """A page, or an element of one, as it looks, (height, width, 3)."""
     from matplotlib.image import imread
 
-    shown = imread(io.BytesIO(page.screenshot()), format="png")
+    shown = imread(io.BytesIO(place.screenshot()), format="png")
     return np.asarray(np.round(shown[..., :3] * 255), dtype=np.uint8)
 
 

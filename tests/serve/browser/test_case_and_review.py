@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from browser_samples import (
     Scan,
     drawn,
     make_clinic,
+    picture,
     point_of,
     ready,
     saved,
@@ -38,11 +38,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 def seen(page: Any, place: str) -> npt.NDArray[np.int64]:
     """What an element looks like, (height, width, 3), 0 to 255."""
-    from matplotlib.image import imread
-
     settle(page)
-    shown = imread(io.BytesIO(page.locator(place).screenshot()), format="png")
-    return np.asarray(np.round(shown[..., :3] * 255), dtype=np.int64)
+    return picture(page.locator(place)).astype(np.int64)
 
 
 def blue(page: Any) -> int:

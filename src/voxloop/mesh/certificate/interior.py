@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxloop.mesh.fairing.facets import unit
 from voxloop.mesh.mesh import Mesh
 from voxloop.mesh.polydata import to_polydata, vtk_module
 
@@ -49,7 +50,7 @@ class Interior:
         alike = (self._units[chosen[near.row]] * self._units[near.col]).sum(axis=1) > _SAME_SIDE
         rows, vectors = near.row[alike], self._mesh.face_vectors_mm2[near.col[alike]]
         summed = [np.bincount(rows, along, len(chosen)) for along in vectors.T]
-        return _unit(np.stack(summed, axis=1).astype(np.float64))[back]
+        return unit(np.stack(summed, axis=1).astype(np.float64))[back]
 
     def through_mm(self, points: FloatArray, owners: IntArray, longest_mm: float) -> FloatArray:
         """Thickness (N,) behind points on faces: how far a ray runs against the normal there.
@@ -92,7 +93,7 @@ class Interior:
 
     @cached_property
     def _units(self) -> FloatArray:
-        return _unit(self._mesh.face_vectors_mm2)
+        return unit(self._mesh.face_vectors_mm2)
 
     @cached_property
     def _corners(self) -> Any:
@@ -107,8 +108,3 @@ def _incidence(mesh: Mesh) -> Any:
     ones = np.ones(3 * len(mesh.faces), dtype=np.int8)
     shape = (len(mesh.faces), len(mesh.vertices_mm))
     return csr_array((ones, mesh.faces.ravel(), starts), shape=shape)
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, np.finfo(float).tiny))
