@@ -44,14 +44,10 @@ def made_up_times(
     ]
 
 
-def test_without_logged_times_a_region_costs_its_voxels() -> None:
+def test_without_logged_times_each_region_costs_one() -> None:
     model = CostModel.from_times([])
-    assert (model.cost(SLICE), model.unit, model.calibrated) == (100, "voxels", 0)
-    assert model.cost(SLICE, Effort(contour_mm=1e6)) == 100
-
-
-def test_where_regions_are_counted_each_costs_one() -> None:
-    model = CostModel("regions")
+    assert (model.unit, model.calibrated) == ("regions", 0)
+    assert model.cost(SLICE, Effort(contour_mm=1e6)) == 1
     assert model.cost(SLICE) == model.cost(Box((0, 0, 0), (9, 9, 9))) == 1
     assert model.by_size(np.array([3, 700])).tolist() == [1, 1]
 
@@ -196,7 +192,7 @@ def test_numbers_that_make_no_sense_are_refused() -> None:
         LoggedTime(10, 0)
     with pytest.raises(ValueError, match="cost of a voxel"):
         CostModel("seconds", 0)
-    with pytest.raises(ValueError, match="learned in seconds, the unit is voxels"):
+    with pytest.raises(ValueError, match="learned in seconds, the unit is regions"):
         CostModel(calibrated=3)
     with pytest.raises(ValueError, match="one cost above zero for each"):
         per_cost([1.0, 2.0], [1.0, 0.0])

@@ -37,3 +37,8 @@ def test_a_document_that_is_no_query_is_refused(change: dict[str, object]) -> No
 def test_ranking_puts_the_highest_score_first_and_keeps_the_order_of_equals() -> None:
     a, b, c = QUERY, replace(QUERY, case_id="b"), replace(QUERY, score=0.9)
     assert ranked([b, a, c]) == (c, b, a)
+
+
+def test_a_region_that_counts_as_one_has_no_cost_worth_telling() -> None:
+    assert replace(QUERY, cost=1.0, unit="regions").cost_words == "not known yet"
+    assert replace(QUERY, cost=41.7, unit="seconds").cost_words == "42 seconds"

@@ -56,7 +56,7 @@ def test_a_selection_is_open_complete_repeatable_and_blind_to_case_order(
     assert set(chosen) <= open_regions
     assert [q.score for q in queries] == sorted((q.score for q in queries), reverse=True)
     assert {q.strategy for q in queries} <= {key, CONTROL}
-    assert all(q.cost == q.region.voxel_count for q in queries)
+    assert all((q.cost, q.unit) == (1, "regions") for q in queries)
     says_so = ["last" in q.reason and "open regions of the pool" in q.reason for q in queries]
     assert says_so == [len(open_regions) <= query_size] * len(queries)
 

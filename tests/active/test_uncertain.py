@@ -35,11 +35,11 @@ def indices(queries: tuple[Query, ...]) -> dict[str, list[int]]:
     return found
 
 
-def test_without_demands_the_slices_of_highest_mean_entropy_are_chosen() -> None:
+def test_without_demands_the_slices_of_highest_entropy_are_chosen() -> None:
     pool = pool_of(9, 7, 8)
     predict = made_up_prediction(pool)
     expected = sorted(
-        (float(stats.entropy(predict(c.case_id)[0]).mean(axis=(0, 1))[i]), c.case_id, i)
+        (float(stats.entropy(predict(c.case_id)[0]).sum(axis=(0, 1))[i]), c.case_id, i)
         for c in pool.cases
         for i in c.open_regions
     )[:-7:-1]
@@ -59,9 +59,9 @@ def test_the_reason_tells_value_rank_and_what_the_model_hesitates_between() -> N
         return probs
 
     first, second = ENTROPY.query(context_of(pool, 2, predict=predict))
-    assert first.score == pytest.approx(np.log(2))
+    assert first.score == pytest.approx(20 * np.log(2))  # of 4 x 5 voxels
     assert first.reason.startswith(
-        "mean entropy 0.69 nats, the highest of 12 regions; "
+        "mean entropy 0.69 nats, with its size the highest of 12 regions; "
         "the model hesitates between anterior and posterior; 5 mm or more"
     )
     assert "2nd highest of 12 regions" in second.reason
@@ -137,7 +137,8 @@ def test_an_ordinal_reads_as_people_say_it() -> None:
     said = [q.reason.partition(", ")[2].partition(" of ")[0] for q in queries]
     picked = [said[i - 1] for i in (1, 2, 3, 4, 11, 12, 13, 21, 112, 123)]
     numbers = ["2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "112th", "123rd"]
-    assert picked == ["the highest", *(f"{number} highest" for number in numbers)]
+    words = ["the highest", *(f"{number} highest" for number in numbers)]
+    assert picked == [f"with its size {word}" for word in words]
 
 
 def test_two_thirds_go_round_the_labels_and_a_third_of_the_hybrid_is_the_control() -> None:

@@ -17,7 +17,9 @@ CONTROL = "control"
 """What stands for the strategy in a query that was drawn by chance, to compare with."""
 
 Unit = Literal["seconds", "voxels", "regions"]
-"""What cost is counted in: seconds of a person's time, or voxels where no time was logged."""
+"""What cost is counted in: seconds of a person's time, or regions where no time was logged.
+
+Voxels are for strategies that count so, and for what earlier versions stored."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class Query:
         ]
         if problems:
             raise DataError(problems)
+
+    @property
+    def cost_words(self) -> str:
+        """The cost as people read it; that a region is one region tells them nothing."""
+        return "not known yet" if self.unit == "regions" else f"{self.cost:.0f} {self.unit}"
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, the region as start and stop."""

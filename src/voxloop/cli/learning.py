@@ -216,7 +216,7 @@ def _query_table(workspace: Workspace, queries: tuple[StoredQuery, ...]) -> Tabl
             stored.number,
             stored.query.case_id,
             _region_words(stored.query.region, shapes[stored.query.case_id]),
-            f"{stored.query.cost:.0f} {stored.query.unit}",
+            stored.query.cost_words,
             stored.query.reason,
         )
         for stored in queries

@@ -167,14 +167,14 @@ def suggestions_report(
         query = one.query
         place = place_in_words(query.region, one.image.geometry)
         name = f"{one.number}. {query.case_id}"
-        cost = f"{query.cost:.0f} {query.unit}"
+        cost = query.cost_words
         rows.append((name, place, cost, query.reason))
         blocks: tuple[Block, ...] = (
             Text(f"{place[0].upper()}{place[1:]}. {query.reason[0].upper()}{query.reason[1:]}."),
             Figure(
                 query_png(one),
                 alt=f"{place} of case {query.case_id} with the region asked for",
-                caption=f"Expected cost {cost}; chosen by {query.strategy}.",
+                caption=f"Expected cost: {cost}; chosen by {query.strategy}.",
             ),
         )
         sections.append(Section(name, blocks))

@@ -61,9 +61,10 @@ class CostModel:
     """The expected cost of a region.
 
     Seconds are a sum over what there is to do (`Effort`), each kind at its price, once a time was
-    logged for known work. Until then, and where nothing is known of a region, cost is
-    proportional to voxels; the prices are assumptions then, and what they give serves to compare
-    regions with one another, not to tell the time. Where a budget counts regions, each costs one.
+    logged for known work; where nothing is known of a region, they are proportional to voxels.
+    Until a time was logged each region costs one, for a number of regions is what a person asks
+    for then, and what a simulation's budget counts; the prices are assumptions, and what they give
+    serves to compare regions with one another, not to tell the time.
 
     Attributes:
         unit: the currency of `cost`.
@@ -78,7 +79,7 @@ class CostModel:
         ValueError: if the cost of a voxel is not above zero, or prices are calibrated in voxels.
     """
 
-    unit: Unit = "voxels"
+    unit: Unit = "regions"
     per_voxel: float = 1.0
     prices: Prices = ASSUMED_PRICES
     calibrated: int = 0
@@ -94,7 +95,7 @@ class CostModel:
 
     @classmethod
     def from_times(cls, times: Iterable[LoggedTime], assumed: Prices = ASSUMED_PRICES) -> CostModel:
-        """Learn from logged times; voxels if there are none.
+        """Learn from logged times; each region costs one if there are none.
 
         A voxel costs the median rate of all times, because a clock that ran over lunch must not
         set the price; prices are learned from those times whose effort is known.

@@ -13,7 +13,7 @@ from voxloop.active.doubt.aggregate import class_doubt
 from voxloop.active.doubt.ranking import ScoreRanking
 from voxloop.active.doubt.scorer import Scorer
 from voxloop.active.pool import Candidate, CasePool
-from voxloop.active.query import CONTROL, Query, ranked
+from voxloop.active.query import CONTROL, Query, Unit, ranked
 from voxloop.active.spread.diversity import Spread, pick_spread
 from voxloop.active.strategies.context import SelectionContext
 from voxloop.active.strategies.foreground import draw_by_label, labels_seen
@@ -22,6 +22,9 @@ __all__ = ["ScoredRegions", "UncertainRegions", "score_regions"]
 
 _CROWDING = 2
 """By default a case gives at most twice its even share of a selection."""
+
+_WEIGHED: dict[Unit, str] = {"regions": "with its size ", "seconds": "for its time ", "voxels": ""}
+"""What a region's rank heeds beside its mean doubt: its gain is the total, over what it costs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,8 +175,9 @@ class UncertainRegions:
         drawn = "" if self.ranking.kind == "top" else "drawn by "
         of_label = "" if label is None else f", for {names[label + 1]}"
         return (
-            f"{drawn}{measure} {scored.told[i]:.2g}{unit and ' '}{unit}{of_label}, {_nth(rank)} of "
-            f"{len(scored.candidates)} regions; the model hesitates between {first} and {second}"
+            f"{drawn}{measure} {scored.told[i]:.2g}{unit and ' '}{unit}{of_label}, "
+            f"{_WEIGHED[context.costs.unit]}{_nth(rank)} of {len(scored.candidates)} regions; "
+            f"the model hesitates between {first} and {second}"
         )
 
     @staticmethod

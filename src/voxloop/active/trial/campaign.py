@@ -308,7 +308,7 @@ class _Player:
             pool=pool,
             query_size=size,
             rng=np.random.default_rng([self.campaign.seed, number]),
-            costs=CostModel("regions"),  # the currency of the budgets
+            costs=CostModel(),  # counts regions, as the budgets do
             labels=self.study.labels,
             predict=None if predictor is None else self._members(predictor),
             scans=lambda case_id: cases[case_id].read(),

@@ -26,6 +26,7 @@ export function asked(query, item) {
 /** What a query is expected to cost. */
 export function cost(query) {
   if (query.cost === null || query.cost === undefined) return null;
+  if (query.unit === 'regions') return null; // no time was logged yet
   return query.unit === 'seconds' || query.unit === 's'
     ? `about ${duration(query.cost)}` : `${Math.round(query.cost)} ${query.unit}`;
 }
