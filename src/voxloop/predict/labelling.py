@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from voxloop.plan.preprocess import Prepared
 from voxloop.predict.look import FAINT
+from voxloop.predict.rivals import least_to_win
 from voxloop.volume.labels import BACKGROUND
 from voxloop.volume.separable import AxisMap, axis_maps
 from voxloop.volume.volume import LabelArray
@@ -23,9 +24,6 @@ Planes = Mapping[int, npt.NDArray[np.floating]]
 
 _BLOCK_VOX = 24
 """Smaller blocks have fewer classes to compare, larger ones fewer borders to do twice."""
-
-_ROUNDING = 1e-6
-"""By this much an interpolated value may pass the highest of those it is made of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +50,11 @@ Block = tuple[_Span, _Span, _Span]
 class Labeller:
     """Labels a scan voxel by voxel with its most probable class, as slabs come in.
 
-    Interpolated probabilities are weighted means of their neighbours'. So in a block of the scan
-    only those classes can be the most probable somewhere whose highest value about the block is at
-    least the lowest of the highest values there; mostly that is one, and the block is filled. The
-    others are compared voxel by voxel. The result is that of bringing all classes to the scan's
-    grid; of equally probable classes the first is taken.
+    Interpolated probabilities are weighted means of their neighbours', so a few numbers about a
+    block of the scan tell which classes can be the most probable somewhere in it (`least_to_win`);
+    mostly that is one, and the block is filled. The others are compared voxel by voxel. The result
+    is that of bringing all classes to the scan's grid; of equally probable classes the first is
+    taken.
 
     Args:
         prepared: the case.
@@ -112,8 +110,8 @@ class Labeller:
     def _label(self, planes: Planes, spans: tuple[list[_Span], list[_Span], list[_Span]]) -> None:
         classes = sorted(planes)
         values = self._values[classes]
-        highest, leader = _extremes([planes[c] for c in classes], spans)
-        can_win = highest >= leader - _ROUNDING
+        highest, total = _extremes([planes[c] for c in classes], spans)
+        can_win = highest >= least_to_win(highest, total)
         counts = can_win if self.entropy is None else can_win | (highest >= FAINT)
         alone, sole = counts.sum(axis=0) == 1, can_win.argmax(axis=0)
         order = [m.axis for m in self._maps]
@@ -150,12 +148,12 @@ def _spans(along: AxisMap, start: int, stop: int, origin: int) -> Iterator[_Span
 def _extremes(
     planes: Sequence[npt.NDArray[np.floating]], spans: tuple[list[_Span], ...]
 ) -> tuple[Float32Array, Float32Array]:
-    """About each block each class's highest value, and the lowest of the highest of all."""
-    top = np.array(planes[0], dtype=np.float32)
+    """About each block each class's highest value, and the lowest sum of all."""
+    total = np.array(planes[0], dtype=np.float32)
     for values in planes[1:]:
-        np.maximum(top, values, out=top)
+        total += values
     highest = np.stack([_over_spans(values, spans, np.maximum) for values in planes])
-    return highest.astype(np.float32), _over_spans(top, spans, np.minimum)
+    return highest.astype(np.float32), _over_spans(total, spans, np.minimum)
 
 
 def _over_spans(

@@ -89,6 +89,12 @@ class Box:
         grown = Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
         return grown.clip(shape)
 
+    def moved(self, by: Triple) -> Box:
+        """So many voxels further along each axis."""
+        start = [a + m for a, m in zip(self.start, by, strict=True)]
+        stop = [b + m for b, m in zip(self.stop, by, strict=True)]
+        return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
     def overlaps(self, other: Box) -> bool:
         """True if the two boxes share a voxel."""
         return all(

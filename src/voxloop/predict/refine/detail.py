@@ -11,18 +11,21 @@ or what it shows has nothing to do with the class, the probability stays as it i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from voxloop.compute.progress import Progress, ProgressSink, silent
 from voxloop.plan.intensities import scale_of
 from voxloop.plan.plan import Plan
 from voxloop.predict.keeping import Seen
 from voxloop.predict.refine.upsampler import Upsampler, blocks
-from voxloop.volume.boxes import Box
+from voxloop.predict.rivals import least_to_win
+from voxloop.volume.boxes import Box, bounding_box
 from voxloop.volume.geometry import Geometry
 from voxloop.volume.labels import BACKGROUND
 from voxloop.volume.volume import LabelArray, Volume
@@ -94,7 +97,12 @@ def needs_refinement(plan_spacing_mm: Sequence[float], scan_spacing_mm: Sequence
 
 
 def refine_seen(
-    channels: tuple[Volume, ...], seen: Seen, plan: Plan, progress: ProgressSink = silent
+    channels: tuple[Volume, ...],
+    seen: Seen,
+    plan: Plan,
+    progress: ProgressSink = silent,
+    *,
+    threads: int = 1,
 ) -> LabelArray:
     """The labels of a case at its own resolution, led by the channel that shows them best.
 
@@ -103,6 +111,7 @@ def refine_seen(
         seen: what the network saw and said.
         plan: of the network.
         progress: receives blocks done.
+        threads: how many blocks to work at at once.
 
     Returns:
         (I, J, K) of uint8, on the case's own grid.
@@ -116,7 +125,9 @@ def refine_seen(
 
     image, values = prepared.array[leader], plan.table.values
     view = CoarseView(seen.probabilities, image, prepared.grid, prepared.source, values)
-    return refine_labels(channels[leader].array, view, intensity=intensity, progress=progress)
+    return refine_labels(
+        channels[leader].array, view, intensity=intensity, threads=threads, progress=progress
+    )
 
 
 def _leader(images: Float32Array, probabilities: npt.NDArray[np.floating]) -> int:
@@ -143,6 +154,7 @@ def refine_labels(
     view: CoarseView,
     *,
     intensity: Callable[[npt.NDArray[Any]], npt.NDArray[np.floating]] | None = None,
+    threads: int = 1,
     progress: ProgressSink = silent,
 ) -> LabelArray:
     """The most probable label at each voxel, after the scan's own detail was heard.
@@ -157,6 +169,7 @@ def refine_labels(
         intensity: brings a block of `image` to the scale of `view.image`, if that was normalised
             or clipped. Clipping to the range of the structures helps: metal and air then say no
             more than bone and soft tissue.
+        threads: how many blocks to work at at once.
         progress: receives blocks done.
 
     Returns:
@@ -169,71 +182,134 @@ def refine_labels(
     if image.shape != view.source.shape:
         message = f"image of shape {image.shape} for a grid of {view.source.shape}"
         raise ValueError(message)
-    upsampler = Upsampler(view.grid, view.source)
     values = np.array([BACKGROUND, *view.values], dtype=np.uint8)
-    floor = min(_FLOOR, 1 / len(values))
-    steady = _steady(view.image)
     labels = np.empty(image.shape, dtype=np.uint8, order="F")
+    work = _Refinement(image, view, intensity)
     boxes = blocks(Box.whole(view.source.shape))
-    for done, box in enumerate(boxes, start=1):
-        cells = upsampler.cells(box, halo=_WINDOW - 1)
-        here = view.probabilities[(slice(None), *cells.slices)]
-        rivals = np.flatnonzero(here.reshape(len(values), -1).max(axis=1) >= floor)
-        if len(rivals) == 1:
-            labels[box.slices] = values[rivals[0]]
-        else:
-            seen = view.image[cells.slices]
-            beyond = _smooth(image, box, view.source, intensity) - upsampler(seen, cells, box)
-            slopes = _Slopes(seen, steady)
-            best = np.full(box.shape, -np.inf, dtype=np.float32)
-            for rival in rivals.tolist():
-                plain = upsampler(here[rival], cells, box)
-                led = plain + upsampler(slopes.of(here[rival]), cells, box) * beyond
-                score = np.where(plain < floor, plain, np.maximum(led, floor))
-                better = score > best
-                labels[box.slices][better] = values[rival]
-                np.copyto(best, score, where=better)
-        progress(Progress("refining", done, len(boxes)))
+    with ThreadPoolExecutor(threads) as pool:
+        for done, (box, found) in enumerate(zip(boxes, pool.map(work, boxes), strict=True), 1):
+            labels[box.slices] = values[found]
+            progress(Progress("refining", done, len(boxes)))
     return labels
 
 
-def _smooth(
-    image: npt.NDArray[Any],
-    box: Box,
-    grid: Geometry,
-    intensity: Callable[[npt.NDArray[Any]], npt.NDArray[np.floating]] | None,
-) -> Float32Array:
-    """The scan in a block, single voxels' noise taken off."""
-    from scipy.ndimage import gaussian_filter
+class _Refinement:
+    """What the blocks of a case share; none depends on another."""
 
-    around = box.padded(2, image.shape)
-    before = [a - b for a, b in zip(box.start, around.start, strict=True)]
-    inside = tuple(slice(b, b + n) for b, n in zip(before, box.shape, strict=True))
-    values = image[around.slices]
-    values = np.asarray(values if intensity is None else intensity(values), dtype=np.float32)
-    spacing = np.array(grid.spacing_mm)
-    smooth = gaussian_filter(values, _DENOISED * spacing.min() / spacing, mode="nearest")
-    return np.asarray(smooth[inside])
+    def __init__(
+        self,
+        image: npt.NDArray[Any],
+        view: CoarseView,
+        intensity: Callable[[npt.NDArray[Any]], npt.NDArray[np.floating]] | None,
+    ) -> None:
+        self._image, self._view, self._intensity = image, view, intensity
+        self._upsample = Upsampler(view.grid, view.source)
+        self._steady = _steady(view.image)
+
+    def __call__(self, box: Box) -> npt.NDArray[np.uint8]:
+        """Number of the class at each voxel of a block; (1, 1, 1) where it is but one."""
+        cells = self._upsample.cells(box)
+        wide = cells.padded(_WINDOW - 1, self._view.grid.shape)
+        seen = _in_single(self._view.probabilities[(slice(None), *wide.slices)])
+        here = seen[(slice(None), *_counted_from(wide, cells))]
+        highest = here.reshape(len(here), -1).max(axis=1)
+        least = min(_FLOOR, float(least_to_win(highest, float(here.sum(axis=0).min()))))
+        rivals = np.flatnonzero(highest >= least)
+        if len(rivals) == 1:
+            return rivals.astype(np.uint8).reshape(1, 1, 1)
+        beyond = self._beyond(box)
+        slopes = _Slopes(self._view.image[wide.slices], wide, self._steady)
+        best = np.full(box.shape, -np.inf, dtype=np.float32)
+        found = np.full(box.shape, rivals[0], dtype=np.uint8)
+        for rival in rivals.tolist():
+            part = self._part(here[rival] >= least, cells, box)
+            place = _counted_from(box, part)
+            score = self._score(seen[rival], part, slopes, beyond[place])
+            better = score > best[place]
+            found[place][better] = rival
+            np.copyto(best[place], score, where=better)
+        return found
+
+    def _part(self, likely: npt.NDArray[np.bool_], cells: Box, box: Box) -> Box:
+        """Of a block, the part to which those of its cells matter in which a class is likely."""
+        around = bounding_box(likely)
+        return box if around is None else self._upsample.reach(around.moved(cells.start), box)
+
+    def _beyond(self, box: Box) -> Float32Array:
+        """What the scan shows in a block beyond its own coarse version, less the noise."""
+        from scipy.ndimage import gaussian_filter
+
+        around = box.padded(2, self._image.shape)
+        values = self._image[around.slices]
+        if self._intensity is not None:
+            values = self._intensity(values)
+        spacing = np.array(self._view.source.spacing_mm)
+        smooth = gaussian_filter(
+            np.asarray(values, dtype=np.float32),
+            _DENOISED * spacing.min() / spacing,
+            mode="nearest",
+        )
+        cells = self._upsample.cells(box)
+        coarse = self._upsample(self._view.image[cells.slices], cells, box)
+        return np.asarray(smooth[_counted_from(around, box)] - coarse)
+
+    def _score(
+        self, probability: Float32Array, part: Box, slopes: _Slopes, beyond: Float32Array
+    ) -> Float32Array:
+        """How probable a class is in a part of a block, the scan's detail heard."""
+        cells = self._upsample.cells(part)
+        plain = self._upsample(probability[_counted_from(slopes.around, cells)], cells, part)
+        led = plain + self._upsample(slopes.of(probability, cells), cells, part) * beyond
+        return np.where(plain < _FLOOR, plain, np.maximum(led, np.float32(_FLOOR)))
+
+
+def _counted_from(outer: Box, inner: Box) -> tuple[slice, slice, slice]:
+    """Where `inner` lies in an array of `outer`."""
+    i, j, k = outer.start
+    return inner.moved((-i, -j, -k)).slices
+
+
+def _in_single(values: npt.NDArray[np.floating]) -> Float32Array:
+    """A copy in single precision; NumPy takes ten times as long from half precision."""
+    return np.asarray(torch.from_numpy(np.array(values)).float().numpy())
 
 
 class _Slopes:
-    """Slope of probabilities against the image, fitted around each coarse cell of a crop."""
+    """Slope of probabilities against the image, fitted around each of some coarse cells.
 
-    def __init__(self, image: Float32Array, steady: float) -> None:
+    Args:
+        image: (i, j, k), the cells `around`.
+        around: the cells, with those at their border for the windows of the others.
+        steady: variance of intensity that says nothing.
+    """
+
+    def __init__(self, image: Float32Array, around: Box, steady: float) -> None:
+        self.around = around
         # centred first: the variance of large numbers would drown in their rounding
         self._image = image.astype(np.float64) - float(image.mean())
         self._mean = _windowed(self._image)
         self._spread = np.maximum(_windowed(self._image**2) - self._mean**2, 0) + steady
 
-    def of(self, probability: npt.NDArray[np.floating]) -> FloatArray:
-        """Change of probability per unit of intensity, averaged over the window."""
-        values = probability.astype(np.float64)
+    def of(self, probability: Float32Array, cells: Box) -> FloatArray:
+        """Change of a probability per unit of intensity in some of the cells, averaged there.
+
+        Args:
+            probability: (i, j, k), in all of `around`.
+            cells: some of those inside the border.
+        """
+        i, j, k = self.around.start
+        wide = cells.moved((-i, -j, -k)).padded(_WINDOW - 1, self.around.shape)
+        image, image_mean, image_spread = (
+            array[wide.slices] for array in (self._image, self._mean, self._spread)
+        )
+        values = probability[wide.slices].astype(np.float64)
         mean = _windowed(values)
         spread = np.maximum(_windowed(values**2) - mean**2, _STEADY**2)
-        covariance = _windowed(self._image * values) - self._mean * mean
-        explained = covariance**2 / (self._spread * spread)
+        covariance = _windowed(image * values) - image_mean * mean
+        explained = covariance**2 / (image_spread * spread)
         trusted = 1 - _CHANCE / np.maximum(explained, _CHANCE)
-        return _windowed(trusted * covariance / self._spread)
+        slopes = _windowed(trusted * covariance / image_spread)
+        return slopes[_counted_from(wide.moved(self.around.start), cells)]
 
 
 def _steady(image: Float32Array) -> float:

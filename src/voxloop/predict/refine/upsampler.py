@@ -66,12 +66,31 @@ class Upsampler:
             cells: of the coarse grid, at least those of `cells(box)`.
             box: of the fine grid.
         """
-        block = np.asarray(array, dtype=np.float32).transpose([along.axis for along in self._maps])
+        weights = {
+            along.axis: along.weights[a:b, cells.start[along.axis] : cells.stop[along.axis]]
+            for along, a, b in zip(self._maps, box.start, box.stop, strict=True)
+        }
+        block = np.matmul(np.asarray(array, dtype=np.float32), weights[2].T)
+        block = np.matmul(weights[1], block)
+        flat = np.matmul(weights[0], block.reshape(len(block), -1))
+        block = flat.reshape(-1, *block.shape[1:])
+        return np.ascontiguousarray(block.transpose([along.axis for along in self._maps]))
+
+    def reach(self, cells: Box, box: Box) -> Box:
+        """The part of the block `box` that depends on any of the coarse voxels `cells`.
+
+        Args:
+            cells: some of `self.cells(box)`.
+            box: of the fine grid.
+        """
+        start, stop = [], []
         for along, a, b in zip(self._maps, box.start, box.stop, strict=True):
-            weights = along.weights[a:b, cells.start[along.axis] : cells.stop[along.axis]]
-            # each product takes the first axis and appends it anew: after three they are in order
-            block = np.tensordot(block, weights, axes=(0, 1))
-        return np.ascontiguousarray(block)
+            first, last = along.support[a:b, 0], along.support[a:b, 1]
+            touched = (first < cells.stop[along.axis]) & (last > cells.start[along.axis])
+            hit = np.flatnonzero(touched)
+            start.append(a + int(hit[0]))
+            stop.append(a + int(hit[-1]) + 1)
+        return Box(_triple(start), _triple(stop))
 
 
 def _triple(values: list[int]) -> Triple:
