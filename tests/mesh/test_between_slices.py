@@ -62,6 +62,37 @@ def test_a_sphere_in_thick_slices_becomes_round() -> None:
     np.testing.assert_allclose(ends, np.flatnonzero(truth_mm)[[0, -1]], atol=1)
 
 
+@pytest.mark.parametrize("step", [(3, 0), (2, -3), (0, 0)])
+def test_a_slanted_tube_stays_as_wide_as_it_is(step: tuple[int, int]) -> None:
+    disc = np.zeros((31, 31), dtype=np.uint8)
+    disc[8:15, 9:15] = disc[9:14, 8:16] = 1
+    array = np.stack([np.roll(disc, (k * step[0], k * step[1]), (0, 1)) for k in range(3)], axis=2)
+    geometry = Geometry.from_affine(array.shape, np.diag([1.0, 1.0, 5.0, 1.0]))
+    fine = between_slices(LabelMap(array, geometry, LABELS)).array
+    inner = fine[:, :, 2:13]
+    areas = inner.sum(axis=(0, 1)) / disc.sum()
+    assert areas.tolist() == pytest.approx([1.0] * 11, abs=0.05)
+    centres = np.array([np.argwhere(plane).mean(axis=0) for plane in np.moveaxis(inner, 2, 0)])
+    np.testing.assert_allclose(centres - centres[0], np.outer(np.arange(11) / 5, step), atol=0.6)
+
+
+def test_what_gets_smaller_loses_its_area_evenly() -> None:
+    array = np.zeros((40, 40, 2), dtype=np.uint8)
+    array[4:36, 4:12, 0], array[4:12, 4:12, 1] = 1, 1
+    geometry = Geometry.from_affine(array.shape, np.diag([1.0, 1.0, 5.0, 1.0]))
+    fine = between_slices(LabelMap(array, geometry, LABELS)).array
+    areas = fine.sum(axis=(0, 1), dtype=int)[2:8]
+    np.testing.assert_allclose(areas, np.linspace(256, 64, 6), atol=13)  # rows of a bar
+
+
+def test_a_label_that_fills_its_slices_fills_what_lies_between() -> None:
+    array = np.full((6, 5, 3), 2, dtype=np.uint8)
+    array[:, :, 1] = 1
+    geometry = Geometry.from_affine(array.shape, np.diag([1.0, 1.0, 4.0, 1.0]))
+    fine = between_slices(LabelMap(array, geometry, LABELS)).array
+    assert (fine > 0).all()
+
+
 def test_touching_labels_leave_no_gap_between_slices() -> None:
     array = np.zeros((20, 20, 2), dtype=np.uint8)
     array[:, :8, 0], array[:, 8:, 0] = 1, 2

@@ -124,6 +124,10 @@ def mesh_labels(
     changes = tuple(_changes(label_map, fine, smoothed, simplified, odds))
     extracted = {value: extraction.interfaces.surface(value) for value in interfaces.values}
     measured = yardsticks(label_map, extracted, surface_is=_surface_is(label_map, fine, odds))
+    if odds is not None:
+        measured = {value: each.of_surface() for value, each in measured.items()}
+    elif fine is not label_map:
+        measured = {value: each.centred_by_surface() for value, each in measured.items()}
     # where the joint search found crossings, the places are looked for in each surface
     alone = bool(crossings) or len(interfaces.faces) <= _SEARCHED_ALONE
     surfaces, certificates = {}, {}
@@ -131,7 +135,7 @@ def mesh_labels(
         surfaces[value] = interfaces.surface(value)
         certificates[value] = judge(
             surfaces[value],
-            against if odds is None else against.of_surface(),
+            against,
             allowed,
             crossings=None if alone else SearchedCrossings.none(_SEARCHED_TOGETHER),
             changes=changes,

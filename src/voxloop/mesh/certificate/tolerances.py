@@ -22,7 +22,8 @@ class Tolerances:
         p95_vox: 95th percentile of the surface distance.
         max_vox: largest surface distance.
         centroid_vox: distance between the centres of gravity, a voxel's size being the cube root
-            of its volume; a mirrored or shifted surface fails.
+            of its volume; a mirrored or shifted surface fails. Between thick slices the centre is
+            that of the labels interpolated there, which leave the slices themselves as they are.
         tolerance_mm: largest surface distance in millimetres, whatever the direction; where
             given, it stands in for both limits in voxels.
         min_wall_mm: all but one hundredth of the surface must have thicker walls; not judged

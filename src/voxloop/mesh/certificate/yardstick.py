@@ -28,7 +28,8 @@ class Yardstick:
         surface: halfway between the label's voxels and all others, closed, in world millimetres.
         surface_is: in words, what `surface` is.
         volume_mm3: of its voxels, or of the surface.
-        centroid_mm: (3,) centre of gravity of its voxels, or of what the surface encloses.
+        centroid_mm: (3,) centre of gravity of its voxels, or of what the surface encloses where
+            that is not just their outline.
         to_voxel: (3, 3) from steps in world millimetres to steps in voxels.
     """
 
@@ -39,6 +40,10 @@ class Yardstick:
     volume_mm3: float
     centroid_mm: npt.NDArray[np.float64]
     to_voxel: npt.NDArray[np.float64]
+
+    def centred_by_surface(self) -> Yardstick:
+        """The same with the centre of the surface: between slices voxels do not tell it."""
+        return replace(self, centroid_mm=self.surface.centroid_mm)
 
     def of_surface(self) -> Yardstick:
         """The same with volume and centre of the surface, where that is truer than voxels."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from voxloop.volume.boxes import bounding_box
+from voxloop.mesh.extraction.piece import common_pieces
 from voxloop.volume.geometry import Geometry
 from voxloop.volume.labels import IGNORE
 from voxloop.volume.volume import LabelArray, LabelMap
@@ -16,9 +16,6 @@ __all__ = ["COARSE_RATIO", "between_slices"]
 
 COARSE_RATIO = 1.5
 """Spacings above this many times the finest are filled in."""
-
-_MARGIN = 3
-"""Pixels around a label within which it may grow: outside it is nowhere the nearest."""
 
 _LOWEST_DOME = 0.15
 """In slices."""
@@ -30,12 +27,13 @@ Distance = npt.NDArray[np.float32]
 def between_slices(label_map: LabelMap) -> LabelMap:
     """The label map on a finer grid, about as fine along every axis as along its finest.
 
-    Shape-based interpolation (Raya and Udupa 1990): the signed distance to each label's outline,
-    and to the outside's, is taken linearly from slice to slice, and the label that lies deepest
-    wins. A piece without a counterpart in the next slice ends in a dome, as high as its loss of
-    area since the slice before lets expect, else half a slice. An odd number of new slices stands
-    for each old one, so that the new voxels fill the old ones exactly, and the middle one of them
-    is the old slice unchanged. `IGNORE` counts as outside.
+    Shape-based interpolation (Raya and Udupa 1990) piece by piece: the signed distance to the
+    outline is taken linearly from slice to slice, after both outlines were moved to where the piece
+    is by then, and the area goes linearly as well; the label that lies deepest wins. A piece
+    without a counterpart in the next slice ends in a dome, as high as its loss of area since the
+    slice before lets expect, else half a slice. An odd number of new slices stands for each old
+    one, so that the new voxels fill the old ones exactly, and the middle one of them is the old
+    slice unchanged. `IGNORE` counts as outside.
 
     Returns:
         The same map if no spacing is above 1.5 times the finest.
@@ -89,23 +87,36 @@ def _between(
         np.where(ends[0] > 0, np.where(ends[1] > 0, 0, upper), lower),
         np.where(ends[1] > 0, np.where(ends[0] > 0, 0, lower), upper),
     ]
-    outlines = list(_outlines(through[0], through[1], pixel_mm))
+    upon = (lower > 0) & (upper > 0) & (ends[0] > 0) & (ends[1] > 0)
+    outside = list(common_pieces(through[0] > 0, through[1] > 0, pixel_mm))
+    labels = [
+        (value, piece)
+        for value in np.flatnonzero(np.bincount(np.concatenate([t.ravel() for t in through])))
+        if value
+        for piece in common_pieces(through[0] == value, through[1] == value, pixel_mm)
+    ]
     domes = [
         list(_domes(plane, end, last, pixel_mm))
         for plane, end, last in zip(both, ends, before, strict=True)
     ]
     for step in range(1, factor):
         share = step / factor
-        plane = through[int(share > 0.5)].copy()
-        deepest = np.full(plane.shape, -np.inf, dtype=np.float32)
-        for value, place, near, far in outlines:
-            depth = (1 - share) * near + share * far
-            better = depth > deepest[place]
-            deepest[place][better] = depth[better]
-            plane[place][better] = value
+        plane = np.zeros_like(lower)
+        deepest = np.full(plane.shape, np.inf, dtype=np.float32)
+        for piece in outside:  # the outside is what all labels together leave
+            around = deepest[piece.place]
+            np.minimum(around, -piece.depth_mm(share), out=around)
+        for value, piece in labels:
+            depth = piece.depth_mm(share)
+            better = depth > deepest[piece.place]
+            deepest[piece.place][better] = depth[better]
+            plane[piece.place][better] = value
         for made, way in zip(domes, (share, 1 - share), strict=True):
             for value, place, depth, height in made:
                 plane[place][depth > depth.max() * (1 - _radius(way, height))] = value
+        # where one label ends upon another there is no room for an outside
+        gap = upon & (plane == 0)
+        plane[gap] = both[int(share > 0.5)][gap]
         yield plane
 
 
@@ -154,28 +165,3 @@ def _radius(way: float, height: float | None) -> float:
         return float(np.sqrt(max(0.0, 1 - (2 * way) ** 2)))
     # the area goes on falling as it fell before, as near the pole of a sphere
     return float(np.sqrt(max(0.0, 1 - way / height)))
-
-
-def _outlines(
-    lower: Plane, upper: Plane, pixel_mm: tuple[float, ...]
-) -> Iterator[tuple[int, tuple[slice, ...], Distance, Distance]]:
-    """Per label that changes, and the outside, where it is and its depths in both slices."""
-    for value in np.flatnonzero(np.bincount(np.concatenate([lower.ravel(), upper.ravel()]))):
-        masks = (lower == value, upper == value)
-        box = bounding_box((masks[0] | masks[1])[None])
-        if box is None or not (masks[0].any() and masks[1].any()):
-            continue
-        place = box.padded((0, _MARGIN, _MARGIN), (1, *lower.shape)).slices[1:]
-        near, far = (_depth_mm(mask[place], pixel_mm) for mask in masks)
-        yield int(value), place, near, far
-
-
-def _depth_mm(mask: npt.NDArray[np.bool_], pixel_mm: tuple[float, ...]) -> Distance:
-    """Distance to the outline, positive inside."""
-    from scipy.ndimage import distance_transform_edt
-
-    if mask.all():
-        return np.full(mask.shape, np.inf, dtype=np.float32)
-    inside = distance_transform_edt(mask, sampling=pixel_mm)
-    outside = distance_transform_edt(~mask, sampling=pixel_mm)
-    return np.asarray(inside - outside, dtype=np.float32)
