@@ -91,7 +91,7 @@ def _between(
     outside = list(common_pieces(through[0] > 0, through[1] > 0, pixel_mm))
     labels = [
         (value, piece)
-        for value in np.flatnonzero(np.bincount(np.concatenate([t.ravel() for t in through])))
+        for value in np.unique(np.stack(through)).tolist()
         if value
         for piece in common_pieces(through[0] == value, through[1] == value, pixel_mm)
     ]
