@@ -24,6 +24,10 @@ from voxloop.active.trial.results import foreground_dice
 from voxloop.compute.atomic import write_json
 from voxloop.metrics.bootstrap import estimate_mean
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from provenance import provenance
+
 DRAWN = ("random_slices", "seed")
 FIXED = ("typical", "coverage", "strided")
 """Strategies that draw, and those that choose the same whatever the seed."""
@@ -50,7 +54,9 @@ def main() -> int:
         found[start] = {"dice": means, "mean": mean.value, "interval": mean.interval}
         found[start]["spread"] = spread
     name = "cold_start" if arguments.held_out else "cold_start_tuning"
-    write_json(RESULTS / f"{name}.json", {"slices": SLICES, "starts": found})
+    write_json(
+        RESULTS / f"{name}.json", {**provenance(__file__), "slices": SLICES, "starts": found}
+    )
     print(json.dumps(found, indent=1))
     return 0
 

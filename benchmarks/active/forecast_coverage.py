@@ -13,6 +13,7 @@ import argparse
 import csv
 import json
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ from voxloop.active.advice.forecast import (
     Measured,
     measured_rounds,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from provenance import provenance
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -85,6 +90,7 @@ def main() -> None:
     print(
         json.dumps(
             {
+                **provenance(__file__),
                 "benchmark": "coverage of the learning curve's forecast of the last Dice",
                 "curves": "measured" if options.results else "made up",
                 "campaigns": len(campaigns),

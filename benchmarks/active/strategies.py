@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,13 +31,13 @@ from voxloop.dataset.layouts import read_dataset
 from voxloop.report.tidy import write_rows_csv
 from voxloop.workspace.simulation import Cell, claim_folder, open_study, play
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from provenance import commit, machine
+from splits import split
+
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "active"
-
-SPLIT_SEED = 12
-HELD_OUT = {"hippocampus": 40, "fetal_brain": 5}
-FOR_TUNING = {"hippocampus": 40, "fetal_brain": 6}
-"""The shuffle and its two ends are those of benchmarks/training."""
 
 CONTROLS = ("random_slices", "foreground_random", "strided")
 HIPPOCAMPUS = Rules(budgets=(17, 34, 74, 142, 285), steps=225, first_steps=450, full_steps=1500)
@@ -164,13 +162,7 @@ def _say(progress: Progress) -> None:
 def study_of(suite: Suite, data: Path, folder: Path) -> Study:
     """The study of a suite; its folder is claimed."""
     dataset = read_dataset(data / suite.data)
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(dataset.ids))
-    shuffled = [dataset.ids[i] for i in order]
-    held_out = HELD_OUT[suite.data]
-    pool, test = shuffled[:-held_out], shuffled[-held_out:]
-    if suite.tuning:
-        count = FOR_TUNING[suite.data]
-        test, pool = pool[:count], pool[count:]
+    pool, test = split(suite.data, dataset.ids).learn_and_score(tuning=suite.tuning)
     claim_folder(folder, dataset, suite.rules, sorted(pool), sorted(test))
     return open_study(data / suite.data, folder)
 
@@ -207,14 +199,8 @@ def _document(suite: Suite, study: Study, played: Campaigns) -> dict[str, Any]:
         "standings": [asdict(standing) for standing in comparison.standings],
         "areas": [asdict(pair) for pair in comparison.areas],
         "budgets": [asdict(pair) for pair in comparison.budgets],
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607 - the git of whoever runs this
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=ROOT,
-        ).stdout.strip(),
+        "machine": machine(),
+        "commit": commit(),
     }
 
 

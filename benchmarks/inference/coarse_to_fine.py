@@ -25,6 +25,7 @@ from unittest import mock
 import numpy as np
 from ledger import CACHE, RESULTS, Ledger, say
 
+from splits import split  # beside whose folder the ledger looks
 from voxloop.compute.progress import Progress
 from voxloop.dataset.annotation import Annotation, merge
 from voxloop.dataset.dataset import Dataset
@@ -42,8 +43,7 @@ from voxloop.train.prepare import AnnotatedCase, plan_for, prepare_cases
 from voxloop.volume.labels import BACKGROUND, LabelTable
 from voxloop.volume.volume import LabelMap, Volume
 
-SPLIT_SEED, HELD_OUT, LEARN = 12, 5, 3
-"""As in benchmarks/training: the last of the shuffle took part in nothing."""
+LEARN = 3
 
 WANTED = ("cerebellum", "brainstem")
 SCORES = ("dice", "mean_mm", "p95_mm")
@@ -65,21 +65,20 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=data)
     parser.add_argument("--steps", type=int, default=400, help="of each of the two networks")
     parser.add_argument("--coarser", type=float, nargs="*", default=[2.0, 3.0])
-    parser.add_argument("--held-out", type=int, default=HELD_OUT, help="cases to score, at most 5")
+    parser.add_argument("--held-out", type=int, default=5, help="cases to score, at most 5")
     parser.add_argument("--out", type=Path, default=RESULTS / "coarse_to_fine.json")
     arguments = parser.parse_args()
     dataset = read_dataset(arguments.data / "fetal_brain")
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(dataset.ids))
-    shuffled = [dataset.ids[i] for i in order]
-    test = shuffled[-HELD_OUT:][: arguments.held_out]
+    whole = split("fetal_brain", dataset.ids)
+    learned, test = [*whole.tuning[:LEARN]], [*whole.held_out[: arguments.held_out]]
     settings = {"steps": arguments.steps, "coarser": arguments.coarser, "seed": 0}
-    settings |= {"learned": shuffled[:LEARN], "held_out": test, "labels": WANTED}
+    settings |= {"learned": learned, "held_out": test, "labels": WANTED}
     script = "benchmarks/inference/coarse_to_fine.py"
     ledger = Ledger(arguments.out, script, settings, CONVENTION)
     found = []
     for coarser in arguments.coarser:
         models = functools.cache(
-            functools.partial(trained, dataset, shuffled[:LEARN], coarser, arguments.steps)
+            functools.partial(trained, dataset, learned, coarser, arguments.steps)
         )
         rows = [
             ledger.row(

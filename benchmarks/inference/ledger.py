@@ -9,26 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from voxloop.compute.atomic import write_json
 
-__all__ = ["CACHE", "RESULTS", "Ledger", "commit", "machine", "say"]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from provenance import commit, machine
+
+__all__ = ["CACHE", "RESULTS", "Ledger", "say"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 RESULTS = _ROOT / "benchmarks" / "results"
 CACHE = _ROOT / ".cache" / "benchmarks"
 """For scans and short trainings; may be deleted at any time."""
 
-_PACKAGES = ("torch", "openvino", "onnxruntime", "numpy", "nnunetv2", "monai")
 Row = dict[str, Any]
 
 
@@ -82,45 +81,3 @@ def say(text: str) -> None:
     """Progress, beside the result."""
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
     sys.stderr.flush()
-
-
-def machine() -> Row:
-    """What figures were measured on: processor, threads that may be used, versions."""
-    names = [line for line in _processor() if line.startswith("model name")]
-    versions = {}
-    for package in _PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
-    return {
-        "processor": names[0].split(":")[1].strip() if names else platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": int(os.environ.get("OMP_NUM_THREADS") or _usable_cores()),
-        "python": platform.python_version(),
-        **versions,
-    }
-
-
-def commit() -> str:
-    """The checkout's; empty outside one."""
-    with contextlib.suppress(OSError):
-        return subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607 - the git of whoever runs this
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=_ROOT,
-        ).stdout.strip()
-    return ""
-
-
-def _usable_cores() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _processor() -> list[str]:
-    try:
-        return Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return []

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from ledger import CACHE, RESULTS, Ledger
 
+from splits import HELD_OUT, split  # beside whose folder the ledger looks
 from voxloop.dataset.dataset import Dataset
 from voxloop.dataset.layouts import read_dataset
 from voxloop.dataset.load import read_case_channels, read_case_label_map
@@ -31,10 +32,6 @@ from voxloop.metrics.overlap import dice, measure_overlap
 from voxloop.model.checkpoint import load_checkpoint
 from voxloop.predict.options import QUALITIES, QualityWord
 from voxloop.predict.predictor import Predictor
-
-SPLIT_SEED = 12
-HELD_OUT = {"hippocampus": 40, "fetal_brain": 5}
-"""As in benchmarks/training."""
 
 GOAL = 0.005
 """Dice, default against best."""
@@ -64,8 +61,7 @@ def main() -> int:
     means = []
     for name, path in models.items():
         dataset = read_dataset(options.data / name)
-        order = np.random.default_rng(SPLIT_SEED).permutation(len(dataset.ids))
-        test = [dataset.ids[i] for i in order[-HELD_OUT[name] :]][: options.cases]
+        test = split(name, dataset.ids).held_out[: options.cases]
         predictor = cache(partial(opened, path, options.engine))
         rows = [
             ledger.row({"data": name, "case": i}, partial(of_case, predictor, dataset, i))

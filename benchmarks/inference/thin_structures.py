@@ -35,6 +35,7 @@ import numpy.typing as npt
 from ledger import RESULTS, Ledger
 from scipy import ndimage, sparse
 
+from splits import split  # beside whose folder the ledger looks
 from voxloop.dataset.layouts import read_dataset
 from voxloop.dataset.load import read_case_label_map
 from voxloop.io.formats import read_volume
@@ -56,9 +57,6 @@ from voxloop.volume.volume import LabelArray, LabelMap, Volume
 Float32Array = npt.NDArray[np.float32]
 Rng = np.random.Generator
 Method = Callable[[Float32Array, CoarseView], LabelArray]
-
-SPLIT_SEED = 12
-"""The shuffle of benchmarks/training, whose last cases are held out."""
 
 CONVENTION = (
     "of each scan the mean over labels of Dice, of the mean distance of both surfaces and of its "
@@ -120,8 +118,7 @@ def real_tasks(data: Path, cases: int) -> Iterator[Task]:
         dataset = read_dataset(data / name)
         if dataset.labels is None:
             continue
-        order = np.random.default_rng(SPLIT_SEED).permutation(len(dataset.ids))
-        for case in (dataset.case(dataset.ids[i]) for i in order[-cases:]):
+        for case in map(dataset.case, split(name, dataset.ids).held_out[-cases:]):
             whole = read_volume(case.channels[0])
             start = [max(0, (n - MIDDLE) // 2) for n in whole.array.shape]
             stop = [min(n, a + MIDDLE) for a, n in zip(start, whole.array.shape, strict=True)]

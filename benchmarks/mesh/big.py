@@ -30,6 +30,10 @@ from voxloop.volume.geometry import Geometry
 from voxloop.volume.labels import LabelTable
 from voxloop.volume.volume import LabelMap
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from provenance import provenance
+
 RESULT = Path(__file__).resolve().parent.parent / "results" / "mesh_big.json"
 
 LABELS = 25
@@ -55,7 +59,10 @@ def main() -> None:
         sys.stderr.write(f"{method}: {run.stdout}\n")
     goal = {"seconds": GOAL_SECONDS, "bytes": GOAL_BYTES}
     shape = shape_of(given.edge)
-    write_json(given.out, {"shape": shape, "labels": LABELS, "goal": goal, "methods": rows})
+    write_json(
+        given.out,
+        {**provenance(__file__), "shape": shape, "labels": LABELS, "goal": goal, "methods": rows},
+    )
 
 
 def measured(method: Callable[[LabelMap], dict[str, Any]], edge: int) -> dict[str, Any]:

@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import outside_programs as outside
 from phantoms import ellipsoid_mask, oblique_geometry
+from provenance import provenance
 from voxloop.dataset.tables import label_table_for
 from voxloop.io.formats import read_label_map
 from voxloop.mesh.formats.names import file_stems
@@ -42,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cases = {path.name: read(path) for path in paths} or {"two ellipsoids": ellipsoids()}
         found = {name: check(labels, Path(folder)) for name, labels in cases.items()}
-    print(json.dumps(found, indent=2, ensure_ascii=False))
+    print(json.dumps({**provenance(__file__), "label_maps": found}, indent=2, ensure_ascii=False))
 
 
 def read(path: Path) -> LabelMap:

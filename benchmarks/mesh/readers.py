@@ -29,6 +29,10 @@ from voxloop.mesh.surfaces import mesh_label
 from voxloop.report.meshes import meshes_png
 from voxloop.volume.labels import LabelTable
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from provenance import provenance
+
 RESULT = Path(__file__).resolve().parent.parent / "results" / "mesh_readers.json"
 
 LARGE_ML = 100.0
@@ -56,7 +60,7 @@ def main() -> None:
         rows += compared(scan.name, found)
         for row in rows[-len(found[readers[0].name]) :]:
             sys.stdout.write(line(row) + "\n")
-    write_json(given.out, {"rows": rows, "summary": summary(rows)})
+    write_json(given.out, {**provenance(__file__), "rows": rows, "summary": summary(rows)})
 
 
 def meshed(folder: Path) -> Found:

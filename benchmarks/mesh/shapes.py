@@ -41,6 +41,10 @@ from voxloop.volume.geometry import Geometry
 from voxloop.volume.labels import LabelTable
 from voxloop.volume.volume import LabelMap
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from provenance import provenance
+
 RESULT = Path(__file__).resolve().parent.parent / "results" / "mesh_shapes.json"
 
 FloatArray = npt.NDArray[np.float64]
@@ -388,7 +392,7 @@ def main() -> None:
                     found = {"left_out": f"not installed: {error.name}"}
                 rows.append({"shape": shape.name, "grid": grid, "method": name, **found})
                 sys.stdout.write(line(rows[-1]) + "\n")
-    write_json(given.out, {"rows": rows})
+    write_json(given.out, {**provenance(__file__), "rows": rows})
 
 
 def line(row: dict[str, Any]) -> str:

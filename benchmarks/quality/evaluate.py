@@ -52,14 +52,12 @@ from voxloop.volume.boxes import Box, bounding_box
 from voxloop.volume.labels import BACKGROUND, LabelTable
 from voxloop.volume.volume import LabelMap, Volume
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from provenance import commit, machine
+from splits import HELD_OUT, SPLIT_SEED, split
+
 HERE = Path(__file__).resolve().parent
-SPLIT_SEED = 12
-HELD_OUT = {"hippocampus": 40, "fetal_brain": 5}
-"""As in `benchmarks/training`: the last of the shuffle, used for nothing but this."""
-
-FOR_TUNING = {"hippocampus": 40, "fetal_brain": 6}
-"""The first of the shuffle: what the recipe was chosen on."""
-
 OTHER = {"hippocampus": "fetal_brain", "fetal_brain": "hippocampus"}
 """Where the other anatomy comes from."""
 
@@ -359,18 +357,14 @@ def _setting(options: argparse.Namespace) -> Setting:
 
 
 def _split(dataset: Dataset, name: str, cases: int | None) -> tuple[list[str], list[str]]:
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(dataset.ids))
-    shuffled = [dataset.ids[i] for i in order]
-    pool, test = shuffled[: -HELD_OUT[name]], shuffled[-HELD_OUT[name] :]
-    tuned = FOR_TUNING[name]
-    return [*pool[tuned:], *pool[:tuned]][:cases], test
+    whole = split(name, dataset.ids)
+    return [*whole.others, *whole.tuning][:cases], [*whole.held_out]
 
 
 def _counted(
     name: str, dataset: Dataset, learn: list[str], test: list[str], cases: list[AnnotatedCase]
 ) -> dict[str, Any]:
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(dataset.ids))
-    tuned = {dataset.ids[i] for i in order[: FOR_TUNING[name]]}
+    tuned = set(split(name, dataset.ids).tuning)
     looked = [case.target.looked_at for case in cases]
     share = sum(int(each.sum()) for each in looked) / sum(each.size for each in looked)
     return {
@@ -417,10 +411,7 @@ def _results() -> Path:
 
 
 def _provenance() -> dict[str, Any]:
-    sys.path.insert(0, str(HERE.parent / "inference"))
-    import ledger
-
-    return {"machine": ledger.machine(), "commit": ledger.commit()}
+    return {"machine": machine(), "commit": commit()}
 
 
 def _without_nan(found: Any) -> Any:

@@ -28,6 +28,10 @@ from voxloop.workspace.actions.add import add
 from voxloop.workspace.actions.suggest import suggest
 from voxloop.workspace.workspace import Workspace
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from provenance import provenance
+
 TOKEN = "fuzzing-0123456789"  # noqa: S105 # of a server on loopback that lives for minutes
 PARAMETERS = """[parameters]
 "path.case_id" = "a"
@@ -70,6 +74,7 @@ def main() -> None:
             _, errors = server.communicate()
         Workspace.open(root).verify()
     document = {
+        **provenance(__file__),
         "passed": done.returncode == 0,
         "server_errors": errors.count("bug "),
         "tail": done.stdout.splitlines()[-25:],

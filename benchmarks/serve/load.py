@@ -39,6 +39,10 @@ from voxloop.workspace.actions.add import add
 from voxloop.workspace.drafts import DraftKey, read_draft
 from voxloop.workspace.workspace import Workspace
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from provenance import provenance
+
 TOKEN = "load-test-0123456789"  # noqa: S105 # of a server on loopback that lives for minutes
 
 
@@ -166,7 +170,7 @@ def main() -> None:
         workspace = _workspace(Path(folder), chosen.cases, tuple(chosen.shape))
         server = Server(workspace.root)
         document = _run(workspace, server, chosen)
-    print(json.dumps(document, indent=2))
+    print(json.dumps({**provenance(__file__), **document}, indent=2))
 
 
 def _run(workspace: Workspace, server: Server, chosen: argparse.Namespace) -> dict[str, Any]:

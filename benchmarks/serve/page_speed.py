@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
+import sys
 import tempfile
 import threading
 import time
@@ -41,6 +41,10 @@ from voxloop.workspace.queries import StoredQuery, put_queries
 from voxloop.workspace.rounds import RoundStage, advance_round, begin_round
 from voxloop.workspace.staging import open_staging
 from voxloop.workspace.workspace import Workspace
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from provenance import provenance
 
 RESULT = Path(__file__).resolve().parent.parent / "results" / "page_speed.json"
 CHROMIUM = "/usr/bin/chromium"
@@ -204,7 +208,7 @@ def main() -> None:
         "window": list(options.window),
         "strokes": options.strokes,
         "chromium": version,
-        "processor": platform.processor() or platform.machine(),
+        **provenance(__file__),
         "load_average": [round(load, 1) for load in os.getloadavg()],
         "session_s": round(took_s, 1),
         "server_cpu_s": round(os.times().user - began_cpu_s.user, 1),

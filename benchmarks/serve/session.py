@@ -43,6 +43,10 @@ from voxloop.workspace.actions.add import add
 from voxloop.workspace.proposals import segment_into
 from voxloop.workspace.workspace import Workspace
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from provenance import provenance
+
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
     "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
@@ -388,7 +392,7 @@ def main() -> None:
     chosen = {name: getattr(options, name) for name in
               ("cases", "unseen", "queries", "minutes", "seed")}  # fmt: skip
     about = {"chromium": version, "session_s": round(time.monotonic() - began_s), "faults": faults}
-    print(json.dumps({**chosen, **about, **played}, indent=2))
+    print(json.dumps({**provenance(__file__), **chosen, **about, **played}, indent=2))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import platform
-import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from parts import switched_off
 
 from voxloop.active.pool import slice_axis
 from voxloop.compute.memory import peak_rss_bytes
@@ -36,16 +31,14 @@ from voxloop.volume.boxes import Box, bounding_box
 from voxloop.volume.labels import BACKGROUND
 from voxloop.volume.volume import LabelMap
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from parts import switched_off
+
+from provenance import commit, machine
+from splits import split
+
 __all__ = ["Cell", "run_cell"]
-
-SPLIT_SEED = 12
-"""Of the shuffle whose last cases are held out; never changed, so that nobody chose it."""
-
-HELD_OUT = {"hippocampus": 40, "fetal_brain": 5}
-"""The last of the shuffle: scored on, never used to choose anything."""
-
-FOR_TUNING = {"hippocampus": 40, "fetal_brain": 6}
-"""The first of the shuffle: what the recipe was chosen on."""
 
 FOREGROUND_SHARE = 0.75
 """Of the slices to label, taken from those that show a structure, as an annotator would."""
@@ -136,20 +129,14 @@ def run_cell(cell: Cell, data: Path) -> dict[str, Any]:
         "seconds_per_case": round(seconds, 3),
         "peak_gib": round(peak_rss_bytes() / 2**30, 2),
         "plan": _essential(plan),
-        "machine": _machine(),
-        "commit": _commit(),
+        "machine": machine(),
+        "commit": commit(),
     }
 
 
 def _split(dataset: Dataset, cell: Cell) -> tuple[list[str], list[str]]:
     """Ids to learn from (a random choice where fewer than all are wanted) and to score on."""
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(dataset.ids))
-    shuffled = [dataset.ids[i] for i in order]
-    held_out = HELD_OUT[cell.data]
-    pool, test = shuffled[:-held_out], shuffled[-held_out:]
-    if cell.tuning:
-        count = FOR_TUNING[cell.data]
-        test, pool = pool[:count], pool[count:]
+    pool, test = split(cell.data, dataset.ids).learn_and_score(tuning=cell.tuning)
     if cell.cases is not None:
         chosen = np.random.default_rng(cell.seed).permutation(len(pool))[: cell.cases]
         pool = [pool[i] for i in (chosen if cell.seed else range(cell.cases))]
@@ -278,24 +265,3 @@ def _essential(plan: Plan) -> dict[str, Any]:
     for key in ("labels", "reasons", "normalisation", "channel_names"):
         document.pop(key)
     return document
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
-
-
-def _commit() -> str:
-    with contextlib.suppress(OSError):
-        return subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607 - the git of whoever runs this
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout.strip()
-    return ""
