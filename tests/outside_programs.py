@@ -89,8 +89,10 @@ def gltf_issues(path: Path) -> list[str]:
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             raise NotInstalledError(f"{program} is not installed: apt-get install npm")
-    folder = os.environ.get("NODE_PATH") or _run("npm", "root", "--global", package="npm").strip()
-    environment = {**os.environ, "NODE_PATH": folder}
+    said = _run("npm", "root", "--global", package="npm")
+    folder = said.splitlines()[0].strip()  # before warnings of its own
+    folders = [folder, *filter(None, [os.environ.get("NODE_PATH")])]
+    environment = {**os.environ, "NODE_PATH": os.pathsep.join(folders)}
     found = subprocess.run(
         ["node", "-e", _VALIDATE, str(path)],
         capture_output=True, text=True, env=environment, timeout=_TIMEOUT_S, check=False,
