@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -142,7 +143,7 @@ def main() -> int:
                 _play(suite, arguments.data, folder, campaign)
         played = _played(suite, study)
         write_rows_csv(folder / "rows.csv", campaign_rows(played))  # for forecast_coverage.py
-        write_json(RESULTS / f"{name}.json", _document(suite, study, played))
+        write_json(RESULTS / f"{name}.json", _without_nan(_document(suite, study, played)))
         print(table(json.loads((RESULTS / f"{name}.json").read_text())))
     return 0
 
@@ -180,8 +181,7 @@ def _played(suite: Suite, study: Study) -> Campaigns:
 
 def _document(suite: Suite, study: Study, played: Campaigns) -> dict[str, Any]:
     """Everything that was reached, and what it says of the strategies."""
-    complete = [s for s in suite.strategies if any(c.strategy == s for c in played)]
-    kept = {c: r for c, r in played.items() if c.strategy in {*complete, FULL}}
+    kept = _paired(suite, played)
     comparison = compare(DiceGrid.of(kept), np.random.default_rng(0))
     grid = comparison.grid
     return {
@@ -201,6 +201,30 @@ def _document(suite: Suite, study: Study, played: Campaigns) -> dict[str, Any]:
         "budgets": [asdict(pair) for pair in comparison.budgets],
         "machine": machine(),
         "commit": commit(),
+    }
+
+
+def _without_nan(found: Any) -> Any:
+    """With nothing in place of what one seed cannot tell."""
+    if isinstance(found, dict):
+        return {key: _without_nan(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_without_nan(value) for value in found]
+    return None if isinstance(found, float) and math.isnan(found) else found
+
+
+def _paired(suite: Suite, played: Campaigns) -> Campaigns:
+    """The seeds with the most strategies, and of those the strategies that have all these seeds."""
+    by_seed = {
+        seed: {c.strategy for c in played if c.seed == seed} - {FULL} for seed in suite.seeds
+    }
+    most = max(len(strategies) for strategies in by_seed.values())
+    seeds = {seed for seed, strategies in by_seed.items() if len(strategies) == most}
+    common = set.intersection(*(by_seed[seed] for seed in seeds))
+    return {
+        campaign: rounds
+        for campaign, rounds in played.items()
+        if campaign.strategy == FULL or (campaign.seed in seeds and campaign.strategy in common)
     }
 
 
