@@ -76,10 +76,14 @@ def slicer_objects(path: Path) -> list[dict[str, str]]:
 
 
 def slicer_warnings(path: Path, gcode: Path) -> list[str]:
-    """What PrusaSlicer says beside its progress when it slices a file; it must end well."""
+    """What PrusaSlicer says beside its progress when it slices a file; it must end well.
+
+    On a raft and with supports, without which few organs could be printed as they lie.
+    """
     said = _run(
-        "prusa-slicer", "--export-gcode", "--output", str(gcode), str(path), package="prusa-slicer"
-    )
+        "prusa-slicer", "--support-material", "--raft-layers", "1", "--export-gcode",
+        "--output", str(gcode), str(path), package="prusa-slicer",
+    )  # fmt: skip
     return [line for line in said.splitlines() if not _TALK.search(line)]
 
 
