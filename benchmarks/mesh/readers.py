@@ -7,7 +7,7 @@ Every structure of every scan is meshed for both readers. For each pair: whether
 pass, how far each mesh lies from its own label map (95th percentile and largest), and how far the
 two readers' meshes lie from each other (mean without sign, 95th percentile, largest): what
 smoothing costs can be told only beside what people disagree about. Pictures of both readers' meshes
-go to benchmarks/results/mesh_readers/, the figures to benchmarks/results/mesh_readers.json.
+go to .cache/benchmarks/mesh_readers, the figures to benchmarks/results/mesh_readers.json.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from provenance import provenance
 
 RESULT = Path(__file__).resolve().parent.parent / "results" / "mesh_readers.json"
 
+PICTURES = RESULT.parents[2] / ".cache" / "benchmarks" / "mesh_readers"
+
 LARGE_ML = 100.0
 """Larger structures get a picture of their own: they hide the others."""
 
@@ -56,7 +58,7 @@ def main() -> None:
         readers = sorted(path for path in scan.iterdir() if path.is_dir())
         found = {reader.name: meshed(reader) for reader in readers}
         for reader, surfaces in found.items():
-            draw(given.out.with_suffix("") / f"{scan.name}_{reader}", surfaces)
+            draw(PICTURES / f"{scan.name}_{reader}", surfaces)
         rows += compared(scan.name, found)
         for row in rows[-len(found[readers[0].name]) :]:
             sys.stdout.write(line(row) + "\n")
