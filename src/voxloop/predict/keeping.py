@@ -59,4 +59,7 @@ class Keeper:
         where[self._axis] = slice(first, stop)
         place = tuple(where)
         for number, values in planes.items():
-            self.seen.probabilities[number][place] = values
+            rows = np.flatnonzero(values.any(axis=(1, 2)))
+            if rows.size:  # memory that is not written to is not taken
+                there = slice(int(rows[0]), int(rows[-1]) + 1)
+                self.seen.probabilities[number][place][there] = values[there]
