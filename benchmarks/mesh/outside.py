@@ -1,6 +1,7 @@
 """Have surfaces of a label map checked by programs nobody here wrote.
 
-Run `python benchmarks/mesh/outside.py LABELMAP [LABELMAP ...]`; without arguments it takes two
+Run `python benchmarks/mesh/outside.py LABELMAP [LABELMAP ...] > benchmarks/results/mesh_outside.json`;
+without arguments it takes two
 touching ellipsoids. ADMesh reads every label's STL; PrusaSlicer reads and slices every STL and a
 3MF of all labels; Khronos' glTF validator reads a GLB; VTK turns every surface back into voxels,
 whose Dice against the label map is given. Programs that are absent are named with the command

@@ -81,6 +81,8 @@ def main() -> None:
         "stderr": done.stderr.splitlines()[-5:],
     }
     print(json.dumps(document, indent=2))
+    if not document["passed"]:
+        raise SystemExit(1)
 
 
 def _workspace(folder: Path) -> Path:

@@ -158,6 +158,17 @@ def test_lps_files_have_x_and_y_negated_and_say_so(tmp_path: Path) -> None:
     np.testing.assert_allclose(read.face_normals[0], facet, atol=1e-3)
 
 
+def test_normals_are_those_of_the_corners_as_the_file_rounds_them(tmp_path: Path) -> None:
+    tiny = np.array([[0, 0, 0], [0.05, 0, 0], [0, 0.05, 0], [0.01, 0.01, 0.05]]) + 997.0123
+    faces = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]])
+    write_stl(tmp_path / "tiny.stl", [Part("tiny", Mesh(tiny, faces), (0, 0, 0))])
+    fields = [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")]
+    facets = (tmp_path / "tiny.stl").read_bytes()[84:]
+    for normal, corners, _ in np.frombuffer(facets, dtype=fields):
+        along = np.cross(*(corners[1:].astype(np.float64) - corners[0]))
+        np.testing.assert_allclose(normal, along / np.linalg.norm(along), atol=1e-6)
+
+
 def test_a_glb_stands_on_the_ground_in_metres_with_the_head_up(tmp_path: Path) -> None:
     labels = phantom()
     written = write_glb(tmp_path / "case.glb", parts_of(labels))

@@ -37,9 +37,11 @@ def write_stl(path: Path, parts: Sequence[Part]) -> Written:
 
 
 def _facets(part: Part) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-    normals = part.mesh.face_vectors_mm2 * np.diag(LPS_TO_WORLD)[:3]
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     facets = np.zeros(len(part.mesh.faces), dtype=_FACET)
-    facets["normal"] = normals / np.maximum(lengths, np.finfo(float).tiny)
     facets["corners"] = in_lps_mm(part.mesh)[part.mesh.faces]
+    # of the corners as the file has them: a metre from the origin their rounding turns small facets
+    first, second, third = np.moveaxis(facets["corners"].astype(np.float64), 1, 0)
+    normals = np.cross(second - first, third - first)
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    facets["normal"] = normals / np.maximum(lengths, np.finfo(float).tiny)
     return facets
