@@ -1,11 +1,11 @@
 """Have surfaces of a label map checked by programs nobody here wrote.
 
-Run `python benchmarks/mesh/outside.py LABELMAP [LABELMAP ...] > benchmarks/results/mesh_outside.json`;
-without arguments it takes two
-touching ellipsoids. ADMesh reads every label's STL; PrusaSlicer reads and slices every STL and a
-3MF of all labels; Khronos' glTF validator reads a GLB; VTK turns every surface back into voxels,
-whose Dice against the label map is given. Programs that are absent are named with the command
-that installs them. Prints one JSON document.
+    python benchmarks/mesh/outside.py LABELMAP [LABELMAP ...] > benchmarks/results/mesh_outside.json
+
+Without arguments it takes two touching ellipsoids. ADMesh reads every label's STL; PrusaSlicer
+reads and slices every STL and a 3MF of all labels, on a raft and with supports; Khronos' glTF
+validator reads a GLB; VTK turns every surface back into voxels, whose Dice against the label map is
+given. Programs that are absent are named with the command that installs them.
 """
 
 from __future__ import annotations
