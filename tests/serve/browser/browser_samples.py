@@ -165,7 +165,8 @@ class Desk:
                 """(place) => {
                   // so that `ready` does not take the view that is left for the one to come
                   document.querySelector('.annotate')?.removeAttribute('data-ready');
-                  location.hash = place;
+                  if (location.hash !== place) location.hash = place;
+                  else window.dispatchEvent(new HashChangeEvent('hashchange'));
                 }""",
                 place,
             )
