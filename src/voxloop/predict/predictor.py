@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from voxloop.compute.memory import GIB, peak_rss_bytes, require_bytes
 from voxloop.compute.progress import ProgressSink, silent
@@ -265,9 +264,7 @@ class Predictor:
         if labeller is not None and not refined:
             labels = labeller.labels
         elif keeper is not None:
-            labels = refine_seen(
-                channels, keeper.seen, self.plan, progress, threads=torch.get_num_threads()
-            )
+            labels = refine_seen(channels, keeper.seen, self.plan, progress)
         seconds = {
             "prepare": ready - start,
             "network": spent,

@@ -11,7 +11,6 @@ or what it shows has nothing to do with the class, the probability stays as it i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,8 +100,6 @@ def refine_seen(
     seen: Seen,
     plan: Plan,
     progress: ProgressSink = silent,
-    *,
-    threads: int = 1,
 ) -> LabelArray:
     """The labels of a case at its own resolution, led by the channel that shows them best.
 
@@ -111,7 +108,6 @@ def refine_seen(
         seen: what the network saw and said.
         plan: of the network.
         progress: receives blocks done.
-        threads: how many blocks to work at at once.
 
     Returns:
         (I, J, K) of uint8, on the case's own grid.
@@ -125,9 +121,7 @@ def refine_seen(
 
     image, values = prepared.array[leader], plan.table.values
     view = CoarseView(seen.probabilities, image, prepared.grid, prepared.source, values)
-    return refine_labels(
-        channels[leader].array, view, intensity=intensity, threads=threads, progress=progress
-    )
+    return refine_labels(channels[leader].array, view, intensity=intensity, progress=progress)
 
 
 def _leader(images: Float32Array, probabilities: npt.NDArray[np.floating]) -> int:
@@ -154,7 +148,6 @@ def refine_labels(
     view: CoarseView,
     *,
     intensity: Callable[[npt.NDArray[Any]], npt.NDArray[np.floating]] | None = None,
-    threads: int = 1,
     progress: ProgressSink = silent,
 ) -> LabelArray:
     """The most probable label at each voxel, after the scan's own detail was heard.
@@ -169,7 +162,6 @@ def refine_labels(
         intensity: brings a block of `image` to the scale of `view.image`, if that was normalised
             or clipped. Clipping to the range of the structures helps: metal and air then say no
             more than bone and soft tissue.
-        threads: how many blocks to work at at once.
         progress: receives blocks done.
 
     Returns:
@@ -186,10 +178,9 @@ def refine_labels(
     labels = np.empty(image.shape, dtype=np.uint8, order="F")
     work = _Refinement(image, view, intensity)
     boxes = blocks(Box.whole(view.source.shape))
-    with ThreadPoolExecutor(threads) as pool:
-        for done, (box, found) in enumerate(zip(boxes, pool.map(work, boxes), strict=True), 1):
-            labels[box.slices] = values[found]
-            progress(Progress("refining", done, len(boxes)))
+    for done, box in enumerate(boxes, start=1):
+        labels[box.slices] = values[work(box)]
+        progress(Progress("refining", done, len(boxes)))
     return labels
 
 

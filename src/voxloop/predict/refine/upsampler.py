@@ -72,8 +72,8 @@ class Upsampler:
         }
         block = np.matmul(np.asarray(array, dtype=np.float32), weights[2].T)
         block = np.matmul(weights[1], block)
-        flat = np.matmul(weights[0], block.reshape(len(block), -1))
-        block = flat.reshape(-1, *block.shape[1:])
+        # plane by plane: of one large product the threads would wait longer than they work
+        block = np.matmul(weights[0], block.transpose(1, 0, 2)).transpose(1, 0, 2)
         return np.ascontiguousarray(block.transpose([along.axis for along in self._maps]))
 
     def reach(self, cells: Box, box: Box) -> Box:
