@@ -112,13 +112,13 @@ SUITES = {
     ),
     "confirm": Suite(
         "hippocampus",
-        ("foreground_random", "badge", "random_slices", "hybrid"),
+        ("foreground_random", "hybrid", "badge", "random_slices"),
         (0, 1, 2, 3, 4),
         HIPPOCAMPUS,
     ),
     "fetal": Suite(
         "fetal_brain",
-        ("random_slices", "foreground_random", "entropy_class", "hybrid"),
+        ("foreground_random", "hybrid", "random_slices", "badge"),
         (0, 1, 2, 3, 4),
         FETAL,
     ),

@@ -17,7 +17,7 @@ from voxloop.active.cut import Cut, CutKind
 from voxloop.active.doubt.acquisition import Members, predictive_entropy
 from voxloop.active.doubt.scorer import VoxelScorer
 from voxloop.active.pool import CasePool, Pool
-from voxloop.active.query import Query
+from voxloop.active.query import CONTROL, Query
 from voxloop.active.spread.features import network_features
 from voxloop.active.strategies.context import FeatureArray, Strategy
 from voxloop.active.strategies.coverage import CoverRegions
@@ -31,6 +31,7 @@ ENTROPY = VoxelScorer("mean entropy", "nats", predictive_entropy)
 COVERAGE, CORESET = CoverRegions(), CoverRegions("coreset", "network")
 TYPICAL = TypicalRegions()
 BADGE, SUGGESTIVE = GradientRegions("badge", ENTROPY), SuggestiveRegions("suggestive", ENTROPY)
+HYBRID = SuggestiveRegions("hybrid", ENTROPY, young=1.0)
 ALL: tuple[Strategy, ...] = (COVERAGE, CORESET, TYPICAL, BADGE, SUGGESTIVE)
 each = pytest.mark.parametrize("strategy", ALL, ids=lambda strategy: strategy.key)
 
@@ -228,3 +229,39 @@ def test_badge_prefers_what_differs_from_the_annotated() -> None:
     predict = doubtful_in(pool, {c.case_id for c in pool.cases}).__getitem__
     firsts = [BADGE.query(context_of(pool, 1, seed, predict, embed=embed)) for seed in range(10)]
     assert all(int(query.case_id[1:]) >= 25 for (query,) in firsts)
+
+
+@settings(max_examples=25, deadline=None)
+@given(pool=pools(), query_size=st.integers(1, 12), round_number=st.integers(1, 5))
+def test_the_older_the_model_the_fewer_are_drawn(
+    pool: Pool, query_size: int, round_number: int
+) -> None:
+    predict = made_up_prediction(pool)
+    context = context_of(pool, query_size, predict=predict, scans=made_up_scans(pool))
+    queries = HYBRID.query(replace(context, round_number=round_number))
+    open_regions = {(c.case_id, c.region(i)) for c in pool.cases for i in c.open_regions}
+    chosen = {(q.case_id, q.region) for q in queries}
+    assert len(chosen) == len(queries) == min(query_size, len(open_regions))
+    assert chosen <= open_regions
+    drawn = [q for q in queries if "drawn at random" in q.reason]
+    assert len(drawn) == round(len(queries) / round_number)
+    both = 0 < len(drawn) < len(queries)
+    assert all(q.strategy == (CONTROL if both and q in drawn else "hybrid") for q in queries)
+
+
+def test_what_is_like_what_was_drawn_is_suggested_last() -> None:
+    pool = pool_of(30, 30, step_mm=9.0)
+
+    def embed(case_id: str) -> FeatureArray:
+        return np.full((2, 1, 1, 1), float(case_id == "c01"), dtype=np.float32)
+
+    predict, met = made_up_prediction(pool), 0
+    for seed in range(12):
+        context = context_of(pool, 4, seed, predict=predict, embed=embed)
+        queries = HYBRID.query(replace(context, round_number=2))
+        suggested = [q for q in queries if q.strategy == "hybrid"]
+        drawn = {q.case_id for q in queries if q.strategy == CONTROL}
+        assert len(suggested) == 2
+        met += len(drawn) == 1
+        assert len(drawn) == 2 or suggested[0].case_id not in drawn
+    assert met, "in none of these were both drawn from one case"

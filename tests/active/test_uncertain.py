@@ -16,7 +16,7 @@ from scipy import stats
 from voxloop.active.cost.model import CostModel
 from voxloop.active.cost.prices import Prices
 from voxloop.active.doubt.acquisition import ProbArray
-from voxloop.active.query import CONTROL, Query
+from voxloop.active.query import Query
 from voxloop.active.spread.diversity import Spread, pick_spread
 from voxloop.active.strategies.registry import SCORERS, STRATEGIES
 from voxloop.active.strategies.uncertain import UncertainRegions
@@ -141,15 +141,12 @@ def test_an_ordinal_reads_as_people_say_it() -> None:
     assert picked == [f"with its size {word}" for word in words]
 
 
-def test_two_thirds_go_round_the_labels_and_a_third_of_the_hybrid_is_the_control() -> None:
+def test_two_thirds_go_round_the_labels() -> None:
     pool = pool_of(40, 40, 40, step_mm=9.0)
     predict = made_up_prediction(pool, members=3)
     by_class = STRATEGIES["entropy_class"].query(context_of(pool, 9, predict=predict))
     of_label = ["for anterior" in q.reason or "for posterior" in q.reason for q in by_class]
     assert sum(of_label) == 6
-    hybrid = STRATEGIES["hybrid"].query(context_of(pool, 9, predict=predict))
-    assert sum(q.strategy == CONTROL for q in hybrid) == 3
-    assert all("control" in q.reason for q in hybrid if q.strategy == CONTROL)
 
 
 def test_doubt_in_a_small_label_is_asked_for_although_a_large_one_is_in_more_doubt() -> None:

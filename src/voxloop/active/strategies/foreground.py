@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,10 @@ from voxloop.active.pool import CasePool
 from voxloop.active.query import Query
 from voxloop.active.strategies.context import SelectionContext
 
-__all__ = ["ForegroundRandom", "draw_by_label", "labels_seen"]
+__all__ = ["AIMED", "ForegroundRandom", "draw_by_label", "draw_mixture", "labels_seen"]
+
+AIMED = 2 / 3
+"""Share of the draws that aim at the foreground, as published."""
 
 WeightArray = npt.NDArray[Any]
 """(labels, n): how likely each open region is drawn for each label; 0 for never."""
@@ -40,7 +44,7 @@ class ForegroundRandom:
         outline_share: share drawn from the outline of predicted labels; together at most 1.
     """
 
-    share: float = 2 / 3
+    share: float = AIMED
     outline_share: float = 0.0
     key: str = "foreground_random"
     needs_model: bool = True
@@ -64,14 +68,14 @@ class ForegroundRandom:
                 f"drawn at random along the outline that the model sees of {names[label]}"
             )
         seen[:, list(reasons)] = 0
-        for index, label in draw_by_label(seen, wanted, rng).items():
+        rest = context.count - len(reasons)
+        for index, aim in draw_mixture(seen, wanted, rest, rng, taken=reasons).items():
             reasons[index] = (
-                f"drawn at random from the {np.count_nonzero(seen[label])} of {len(candidates)} "
-                f"open regions in which the model sees {names[label]}"
+                f"drawn at random from all {len(candidates)} open regions"
+                if aim is None
+                else f"drawn at random from the {np.count_nonzero(seen[aim])} of "
+                f"{len(candidates)} open regions in which the model sees {names[aim]}"
             )
-        others = np.setdiff1d(np.arange(len(candidates)), list(reasons))
-        for index in rng.permutation(others)[: context.count - len(reasons)].tolist():
-            reasons[index] = f"drawn at random from all {len(candidates)} open regions"
         order = rng.permutation(list(reasons)).tolist()
         return context.in_order(((candidates[i], reasons[i]) for i in order), self.key)
 
@@ -102,6 +106,28 @@ def _masks(members: Members) -> list[npt.NDArray[np.bool_]]:
 
 def _in_regions(case: CasePool, masks: list[npt.NDArray[np.bool_]]) -> WeightArray:
     return np.stack([case.sums(mask) for mask in masks])[:, list(case.open_regions)]
+
+
+def draw_mixture(
+    seen: WeightArray,
+    aimed: int,
+    count: int,
+    rng: np.random.Generator,
+    taken: Collection[int] = (),
+) -> dict[int, int | None]:
+    """Draw `aimed` columns label by label in turn and the rest uniformly: {column: label}.
+
+    Args:
+        seen: (labels, n), how likely each column is drawn for each label; 0 for never.
+        aimed: at most `count`; what the labels cannot give is drawn uniformly too.
+        count: columns to draw, fewer when there are no more.
+        rng: source of chance.
+        taken: columns that are not drawn; 0 in `seen`.
+    """
+    drawn: dict[int, int | None] = {**draw_by_label(seen, aimed, rng)}
+    others = np.setdiff1d(np.arange(seen.shape[1]), [*taken, *drawn])
+    uniform = rng.permutation(others)[: count - len(drawn)].tolist()
+    return drawn | dict.fromkeys(uniform)
 
 
 def draw_by_label(weights: WeightArray, count: int, rng: np.random.Generator) -> dict[int, int]:

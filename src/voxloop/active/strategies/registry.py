@@ -73,7 +73,7 @@ _ALL: tuple[Strategy, ...] = (
     CoverRegions("coreset", "network"),
     GradientRegions("badge", SCORERS["entropy"]),
     SuggestiveRegions("suggestive", SCORERS["entropy"]),
-    UncertainRegions("hybrid", SCORERS["displacement"], *_RANKINGS["_class"], control=1 / 3),
+    SuggestiveRegions("hybrid", SCORERS["entropy"], young=1.0),
     *(
         UncertainRegions(f"{name}{ending}", scorer, ranking, by_label)
         for (name, scorer), (ending, (ranking, by_label)) in product(

@@ -13,10 +13,10 @@ from voxloop.active.doubt.aggregate import class_doubt
 from voxloop.active.doubt.ranking import ScoreRanking
 from voxloop.active.doubt.scorer import Scorer
 from voxloop.active.pool import Candidate, CasePool
-from voxloop.active.query import CONTROL, Query, Unit, ranked
+from voxloop.active.query import Query, Unit, ranked
 from voxloop.active.spread.diversity import Spread, pick_spread
 from voxloop.active.strategies.context import SelectionContext
-from voxloop.active.strategies.foreground import draw_by_label, labels_seen
+from voxloop.active.strategies.foreground import labels_seen
 
 __all__ = ["ScoredRegions", "UncertainRegions", "score_regions"]
 
@@ -96,8 +96,6 @@ class UncertainRegions:
         by_label: share of the queries that go round the labels in turn, each judged by the
             doubt in the voxels predicted as it alone; a small structure is then met as often
             as a large one (two thirds in ClaSP PE, arXiv 2601.13677).
-        control: share of the queries drawn by the foreground-aware baseline instead. They meet
-            what the model is wrong about without knowing it, and a referee compares with them.
         gap_mm: least distance to every other region of the case that is chosen, asked for or
             annotated. 5 mm: nearer slices of an organ are hardly news.
         most_per_case: regions per case and selection; None for twice the even share.
@@ -107,14 +105,13 @@ class UncertainRegions:
     scorer: Scorer
     ranking: ScoreRanking = field(default_factory=ScoreRanking)
     by_label: float = 0.0
-    control: float = 0.0
     gap_mm: float = 5.0
     most_per_case: int | None = None
     needs_model: bool = True
 
     def __post_init__(self) -> None:
-        if not (0 <= self.by_label <= 1 and 0 <= self.control <= 1):
-            message = f"shares of the queries lie between 0 and 1, found {self}"
+        if not 0 <= self.by_label <= 1:
+            message = f"a share of the queries lies between 0 and 1, found {self}"
             raise ValueError(message)
 
     @property
@@ -127,12 +124,12 @@ class UncertainRegions:
         scored = score_regions(context, self.scorer)
         limit = self._even_share(context) if self.most_per_case is None else self.most_per_case
         demands = Spread(self.gap_mm, limit)
-        aimed = context.count - math.floor(self.control * context.count)
         turns = self._by_label(context, scored)
-        by_label = pick_spread(context.pool, list(turns), round(self.by_label * aimed), demands)
+        aimed = round(self.by_label * context.count)
+        by_label = pick_spread(context.pool, list(turns), aimed, demands)
         order = self._order(context, scored.values)
         ranking = [scored.candidates[i] for i in order]
-        picks = pick_spread(context.pool, ranking, aimed, demands, by_label)
+        picks = pick_spread(context.pool, ranking, context.count, demands, by_label)
         place = {candidate: i for i, candidate in enumerate(scored.candidates)}
         ranks = _ranks(scored.values)
         queries = []
@@ -140,14 +137,10 @@ class UncertainRegions:
             i = place[candidate]
             label = turns[candidate] if candidate in by_label else None
             reason = self._reason(context, scored, i, int(ranks[i]), label)
-            queries.append((i, self.key, reason + _kept_apart(met, demands)))
-        queries += _controls(context, scored, [i for i, *_ in queries])
-        return ranked(
-            context.query(
-                scored.candidates[i], float(scored.values[i]), key, reason, float(scored.costs[i])
-            )
-            for i, key, reason in queries
-        )
+            value, cost = float(scored.values[i]), float(scored.costs[i])
+            reason += _kept_apart(met, demands)
+            queries.append(context.query(candidate, value, self.key, reason, cost))
+        return ranked(queries)
 
     def _order(self, context: SelectionContext, values: ScoreArray) -> npt.NDArray[np.int64]:
         return self.ranking.order(values, context.rng, context.round_number)
@@ -183,24 +176,6 @@ class UncertainRegions:
     @staticmethod
     def _even_share(context: SelectionContext) -> int:
         return math.ceil(_CROWDING * context.count / len(context.pool.open_cases))
-
-
-def _controls(
-    context: SelectionContext, scored: ScoredRegions, chosen: list[int]
-) -> list[tuple[int, str, str]]:
-    """What is left of the query size, drawn by the baseline; none where nothing is left."""
-    left = scored.seen.copy()
-    left[:, chosen] = 0
-    labels = list(context.labels.names.values())
-    drawn = draw_by_label(left, context.count - len(chosen), context.rng)
-    found = [
-        (i, CONTROL, f"a control: drawn at random where the model sees {labels[label]}")
-        for i, label in drawn.items()
-    ]
-    rest = np.setdiff1d(np.arange(len(scored.candidates)), [*chosen, *drawn])
-    missing = context.count - len(chosen) - len(found)
-    anywhere = context.rng.permutation(rest)[:missing].tolist() if missing else []
-    return found + [(i, CONTROL, "a control: drawn at random from all") for i in anywhere]
 
 
 def _ranks(values: ScoreArray) -> npt.NDArray[np.int64]:

@@ -187,7 +187,7 @@ def _choose(
         predict=None if model is None else model.predictions(several=several, progress=progress),
         scans=lambda case_id: read_scans(workspace, workspace.case(case_id)),
         embed=None if model is None else model.features,
-        round_number=record.number,
+        round_number=max(1, record.number),
     )
     queries = chooser.query(context)
     if wish.control and context.predict is not None:
