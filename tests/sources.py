@@ -72,9 +72,7 @@ class Source:
                 yield from self._imports_in(node.orelse, at_top=at_top)
             else:
                 inside = at_top and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-                children = [n for n in ast.walk(node) if n is not node and isinstance(n, ast.stmt)]
-                direct = [n for n in children if isinstance(n, ast.Import | ast.ImportFrom)]
-                yield from self._imports_in(direct, at_top=inside)
+                yield from self._imports_in(_statements(node), at_top=inside)
 
 
 def read_sources() -> tuple[Source, ...]:
@@ -88,3 +86,12 @@ def read_sources() -> tuple[Source, ...]:
 def _module_name(path: Path, package: Path) -> str:
     parts = [*path.relative_to(package.parent).with_suffix("").parts]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """Those directly within another one."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        elif isinstance(child, ast.ExceptHandler | ast.match_case):
+            yield from _statements(child)
