@@ -200,14 +200,14 @@ class _Refinement:
     def __call__(self, box: Box) -> npt.NDArray[np.uint8]:
         """Number of the class at each voxel of a block; (1, 1, 1) where it is but one."""
         cells = self._upsample.cells(box)
-        wide = cells.padded(_WINDOW - 1, self._view.grid.shape)
-        seen = _in_single(self._view.probabilities[(slice(None), *wide.slices)])
-        here = seen[(slice(None), *_counted_from(wide, cells))]
+        here = _in_single(self._view.probabilities[(slice(None), *cells.slices)])
         highest = here.reshape(len(here), -1).max(axis=1)
+        # where none reaches the floor, the one that leads as it is must be found all the same
         least = min(_FLOOR, float(least_to_win(highest, float(here.sum(axis=0).min()))))
         rivals = np.flatnonzero(highest >= least)
         if len(rivals) == 1:
             return rivals.astype(np.uint8).reshape(1, 1, 1)
+        wide = cells.padded(_WINDOW - 1, self._view.grid.shape)
         beyond = self._beyond(box)
         slopes = _Slopes(self._view.image[wide.slices], wide, self._steady)
         best = np.full(box.shape, -np.inf, dtype=np.float32)
@@ -215,7 +215,8 @@ class _Refinement:
         for rival in rivals.tolist():
             part = self._part(here[rival] >= least, cells, box)
             place = _counted_from(box, part)
-            score = self._score(seen[rival], part, slopes, beyond[place])
+            seen = _in_single(self._view.probabilities[(rival, *wide.slices)])
+            score = self._score(seen, part, slopes, beyond[place])
             better = score > best[place]
             found[place][better] = rival
             np.copyto(best[place], score, where=better)
