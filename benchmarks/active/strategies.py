@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -36,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from provenance import commit, machine
 from splits import split
+from without_nan import without_nan
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "active"
@@ -143,7 +143,7 @@ def main() -> int:
                 _play(suite, arguments.data, folder, campaign)
         played = _played(suite, study)
         write_rows_csv(folder / "rows.csv", campaign_rows(played))  # for forecast_coverage.py
-        write_json(RESULTS / f"{name}.json", _without_nan(_document(suite, study, played)))
+        write_json(RESULTS / f"{name}.json", without_nan(_document(suite, study, played)))
         print(table(json.loads((RESULTS / f"{name}.json").read_text())))
     return 0
 
@@ -202,15 +202,6 @@ def _document(suite: Suite, study: Study, played: Campaigns) -> dict[str, Any]:
         "machine": machine(),
         "commit": commit(),
     }
-
-
-def _without_nan(found: Any) -> Any:
-    """With nothing in place of what one seed cannot tell."""
-    if isinstance(found, dict):
-        return {key: _without_nan(value) for key, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_without_nan(value) for value in found]
-    return None if isinstance(found, float) and math.isnan(found) else found
 
 
 def _paired(suite: Suite, played: Campaigns) -> Campaigns:

@@ -56,6 +56,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from provenance import commit, machine
 from splits import HELD_OUT, SPLIT_SEED, split
+from without_nan import without_nan
 
 HERE = Path(__file__).resolve().parent
 OTHER = {"hippocampus": "fetal_brain", "fetal_brain": "hippocampus"}
@@ -181,7 +182,7 @@ def main() -> None:
         "minutes": round((time.monotonic() - started) / 60, 2),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(out, _without_nan(document))
+    write_json(out, without_nan(document))
     sys.stdout.write("\n".join(_gist(document)) + "\n")
 
 
@@ -412,16 +413,6 @@ def _results() -> Path:
 
 def _provenance() -> dict[str, Any]:
     return {"machine": machine(), "commit": commit()}
-
-
-def _without_nan(found: Any) -> Any:
-    if isinstance(found, dict):
-        return {key: _without_nan(value) for key, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_without_nan(value) for value in found]
-    if isinstance(found, float | np.floating):
-        return float(found) if np.isfinite(found) else None
-    return found
 
 
 def _options() -> argparse.Namespace:

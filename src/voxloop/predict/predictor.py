@@ -228,9 +228,10 @@ class Predictor:
     ) -> Prediction:
         """Label map of a case on its own grid.
 
-        The probabilities are never held at the scan's resolution: time and memory hardly depend
-        on the number of labels. A scan clearly finer than the network's grid is refined by its own
-        detail (`refine_seen`), for which they are kept on that grid.
+        The probabilities are never held at the scan's resolution: time and memory grow with the
+        labels that compete in the same places, not with all there are. A scan clearly finer than
+        the network's grid is refined by its own detail (`refine_seen`), for which they are kept on
+        that grid.
 
         Args:
             channels: of the case.
