@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from full_ct import ct_plan
+from ct_networks import ct_plan
 from ledger import RESULTS, Ledger, say
 from torch import nn
 from torch.nn import functional

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from full_ct import CONVENTION, SEED, ct_plan, decide, run_in_turn, seeded_network
+from ct_networks import SEED, ct_plan, decide, seeded_network
+from full_ct import CONVENTION, run_in_turn
 from ledger import CACHE, RESULTS, Ledger, say
 
 from voxloop.io.formats import write_volume
@@ -58,6 +59,7 @@ def main() -> int:
             "scan": str(_scan_file(work, shape)),
             "model": str(model),
             "labels": arguments.labels,
+            "weights": "random",
             "quality": arguments.quality,
             "engine": arguments.engine,
             "uncertainty": False,

@@ -85,12 +85,13 @@ def run_voxloop(scan: Path, *, mirror: bool) -> dict[str, Any]:
     """Default quality, fastest engine, the plan that such a scan gets."""
     sys.path.insert(0, str(INFERENCE.parent))
     import full_ct as own
+    from ct_networks import ct_model
 
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "scan.nii.gz").symlink_to(scan.resolve())
         copy = work / "scan.nii.gz"
-        model = own.ct_model(work, LABELS, copy, None)
+        model = ct_model(work, LABELS, copy, "random")
         cell: dict[str, Any] = {
             "scan": str(copy),
             "model": str(model),
