@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Literal
@@ -31,7 +32,7 @@ from voxloop.volume.volume import LabelMap, Volume
 
 SEED = 0
 Weights = Literal["trained", "random", "undecided"]
-_STEPS = 200
+_STEPS = 1000
 _TISSUE_HU = 0.0
 """Above it lie muscle, organs, vessels and bone; below fat, air and lung."""
 
@@ -68,6 +69,8 @@ def ct_model(work: Path, labels: int, scan: Path, weights: Weights) -> Path:
     plan = ct_plan(read_geometry(scan), labels)
     if weights == "trained":
         if not path.exists():
+            # which of many like pieces this is, nothing but its place tells
+            plan = dataclasses.replace(plan, use_position=True)
             save_checkpoint(path, _trained(read_volume(scan), plan, work / f"training-{labels}"))
         return path
     network = seeded_network(plan)

@@ -5,10 +5,10 @@
 
 The scan is the public abdominal CT among the shared data (VOXLOOP_DATA), resampled to 512 x 512 x
 200 voxels. The network is that of the plan which such a scan gets, for each number of labels, with
-two kinds of weights (`ct_networks.py`): `trained` for three minutes on this very scan, to cut its
+two kinds of weights (`ct_networks.py`): `trained` a thousand steps on this very scan, to cut its
 tissue into as many compact pieces as there are labels, and `random`, made as decided as trained
-ones and turned towards the background, so that each label is scattered in crumbs all over the scan:
-a bad case. (`undecided` leaves random weights as they are, which is the worst case: nearly every
+ones and turned towards the background, so that labels are scattered in crumbs all over the scan: a
+bad case. (`undecided` leaves random weights as they are, which is the worst case: nearly every
 voxel lies between several labels.) Every number of labels is run at default quality, the other
 qualities with one of them (`--labels-of-qualities`) and the first weights. With `--model` a model
 of your own is used instead. Every cell runs in a process of its own, `--rounds` times in turn;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from voxloop.dataset.layouts import read_dataset
 from voxloop.dataset.load import read_case_label_map
 from voxloop.io.formats import read_volume
 from voxloop.metrics.surface import surface_distances
+from voxloop.predict.refine import detail as detail_module
 from voxloop.predict.refine import upsampler as upsampler_module
 from voxloop.predict.refine.detail import (
     CoarseView,
@@ -150,6 +152,28 @@ def test_blocks_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = refine_labels(image, view)
     monkeypatch.setattr(upsampler_module, "_EDGE", 13)
     assert (refine_labels(image, view) != whole).sum() <= 2  # ties
+
+
+def test_only_what_cannot_win_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = oblique_geometry((60, 52, 44), (0.4, 0.5, 0.6), flips=(False, True, False))
+    grid = source.canonical().resampled((1.0, 1.3, 1.1))
+    rng = np.random.default_rng(5)
+    smooth = [ndimage.gaussian_filter(rng.normal(size=grid.shape), 1.5) for _ in range(9)]
+    odds = np.exp(40 * np.array(smooth))
+    probabilities = (odds / odds.sum(axis=0)).astype(np.float32)
+    shown = resample_linear(smooth[0].astype(np.float32), grid, source)
+    image = 0.1 * rng.normal(size=source.shape).astype(np.float32) + shown
+    seen = resample_linear(image, source, grid)
+    view = CoarseView(probabilities, seen, grid, source, tuple(range(1, 9)))
+    found = refine_labels(image, view)
+
+    def everywhere(values: npt.NDArray[np.float32], reach: Any, _: float) -> npt.NDArray[np.bool_]:
+        shape = [n - r + 1 for n, r in zip(values.shape[1:], reach, strict=True)]
+        return np.ones((len(values), *shape), dtype=np.bool_)
+
+    monkeypatch.setattr(detail_module, "places_to_win", everywhere)
+    np.testing.assert_array_equal(found, refine_labels(image, view))
+    assert len(np.unique(found)) == 9
 
 
 def test_no_class_is_ever_held_at_full_size(monkeypatch: pytest.MonkeyPatch) -> None:

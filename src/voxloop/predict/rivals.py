@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["least_to_win"]
+__all__ = ["least_to_win", "places_to_win"]
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -33,3 +33,35 @@ def least_to_win(highest: npt.NDArray[np.floating], total: npt.ArrayLike) -> Flo
     others = np.concatenate([held[1:], np.zeros_like(held[:1])])
     counts = np.arange(1, len(falling) + 1, dtype=np.float32).reshape(-1, *[1] * (falling.ndim - 1))
     return np.asarray(((total - others) / counts).max(axis=0) - _ROUNDING, dtype=np.float32)
+
+
+def places_to_win(
+    values: Float32Array, reach: tuple[int, int, int], floor: float
+) -> npt.NDArray[np.bool_]:
+    """Between which neighbouring cells a class can be the most probable, or has `floor`.
+
+    Of any weighted mean of some cells, a class has at most its highest value among them, and every
+    rival at least its lowest. A class whose highest stays below what a rival has at the least is
+    not the most probable one there.
+
+    Args:
+        values: (C, i, j, k), of all classes that can win anywhere.
+        reach: cells along each axis that a mean is taken of.
+        floor: what is enough to be counted in, whoever else is there.
+
+    Returns:
+        (C, i - reach + 1, ...); at each place for the cells from there on.
+    """
+    high, low = _extremes(values, reach, np.maximum), _extremes(values, reach, np.minimum)
+    return np.asarray(high >= np.minimum(low.max(axis=0), np.float32(floor)) - _ROUNDING)
+
+
+def _extremes(values: Float32Array, reach: tuple[int, int, int], extreme: np.ufunc) -> Float32Array:
+    for axis, width in enumerate(reach, start=1):
+        turned = values.swapaxes(0, axis)
+        count = len(turned) - width + 1
+        found = turned[:count]
+        for step in range(1, width):
+            found = extreme(found, turned[step : step + count])
+        values = found.swapaxes(0, axis)
+    return values

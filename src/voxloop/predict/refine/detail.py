@@ -23,7 +23,7 @@ from voxloop.plan.intensities import scale_of
 from voxloop.plan.plan import Plan
 from voxloop.predict.keeping import Seen
 from voxloop.predict.refine.upsampler import Upsampler, blocks
-from voxloop.predict.rivals import least_to_win
+from voxloop.predict.rivals import least_to_win, places_to_win
 from voxloop.volume.boxes import Box, bounding_box
 from voxloop.volume.geometry import Geometry
 from voxloop.volume.labels import BACKGROUND
@@ -205,6 +205,10 @@ class _Refinement:
         # where none reaches the floor, the one that leads as it is must be found all the same
         least = min(_FLOOR, float(least_to_win(highest, float(here.sum(axis=0).min()))))
         rivals = np.flatnonzero(highest >= least)
+        if len(rivals) > 1:
+            places = places_to_win(here[rivals], self._upsample.reach(box), _FLOOR)
+            winning = places.any(axis=(1, 2, 3))
+            rivals, places = rivals[winning], places[winning]
         if len(rivals) == 1:
             return rivals.astype(np.uint8).reshape(1, 1, 1)
         wide = cells.padded(_WINDOW - 1, self._view.grid.shape)
@@ -212,8 +216,10 @@ class _Refinement:
         slopes = _Slopes(self._view.image[wide.slices], wide, self._steady)
         best = np.full(box.shape, -np.inf, dtype=np.float32)
         found = np.full(box.shape, rivals[0], dtype=np.uint8)
-        for rival in rivals.tolist():
-            part = self._part(here[rival] >= least, cells, box)
+        for rival, likely in zip(rivals.tolist(), places, strict=True):
+            part = self._part(likely, cells, box)
+            if part is None:
+                continue
             place = _counted_from(box, part)
             seen = _in_single(self._view.probabilities[(rival, *wide.slices)])
             score = self._score(seen, part, slopes, beyond[place])
@@ -222,10 +228,11 @@ class _Refinement:
             np.copyto(best[place], score, where=better)
         return found
 
-    def _part(self, likely: npt.NDArray[np.bool_], cells: Box, box: Box) -> Box:
-        """Of a block, the part to which those of its cells matter in which a class is likely."""
+    def _part(self, likely: npt.NDArray[np.bool_], cells: Box, box: Box) -> Box | None:
+        """Of a block, the part in which a class may win; None where no voxel lies there."""
         around = bounding_box(likely)
-        return box if around is None else self._upsample.reach(around.moved(cells.start), box)
+        assert around is not None  # noqa: S101 - only classes that may win somewhere get here
+        return self._upsample.between(around.moved(cells.start), box)
 
     def _beyond(self, box: Box) -> Float32Array:
         """What the scan shows in a block beyond its own coarse version, less the noise."""

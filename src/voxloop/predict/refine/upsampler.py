@@ -76,18 +76,32 @@ class Upsampler:
         block = np.matmul(weights[0], block.transpose(1, 0, 2)).transpose(1, 0, 2)
         return np.ascontiguousarray(block.transpose([along.axis for along in self._maps]))
 
-    def reach(self, cells: Box, box: Box) -> Box:
-        """The part of the block `box` that depends on any of the coarse voxels `cells`.
+    def reach(self, box: Box) -> Triple:
+        """Of how many coarse voxels along each axis a voxel of the block is a mean, at most."""
+        reach = [0, 0, 0]
+        for along, a, b in zip(self._maps, box.start, box.stop, strict=True):
+            reach[along.axis] = int(np.diff(along.support[a:b], axis=1).max())
+        return _triple(reach)
+
+    def between(self, places: Box, box: Box) -> Box | None:
+        """The part of the block `box` that is a mean of coarse voxels from these places on.
 
         Args:
-            cells: some of `self.cells(box)`.
+            places: each stands for the coarse voxels from there on, as many as `reach(box)` says.
             box: of the fine grid.
+
+        Returns:
+            None if there is no such voxel.
         """
         start, stop = [], []
+        last = self.cells(box).stop
+        reach = self.reach(box)
         for along, a, b in zip(self._maps, box.start, box.stop, strict=True):
-            first, last = along.support[a:b, 0], along.support[a:b, 1]
-            touched = (first < cells.stop[along.axis]) & (last > cells.start[along.axis])
-            hit = np.flatnonzero(touched)
+            axis = along.axis
+            first = np.minimum(along.support[a:b, 0], last[axis] - reach[axis])
+            hit = np.flatnonzero((first >= places.start[axis]) & (first < places.stop[axis]))
+            if len(hit) == 0:
+                return None
             start.append(a + int(hit[0]))
             stop.append(a + int(hit[-1]) + 1)
         return Box(_triple(start), _triple(stop))
