@@ -278,6 +278,51 @@ def test_with_few_cases_there_are_flags_but_no_interval() -> None:
     assert "calibrated on 10 cases" in enough.note
 
 
+def test_cases_annotated_in_part_promise_nothing_of_the_whole() -> None:
+    part = tuple(
+        dataclasses.replace(
+            case,
+            outcomes=(
+                dataclasses.replace(case.outcomes[0], reference_ml=math.nan, surface_mm=math.nan),
+                case.outcomes[1],
+            ),
+        )
+        for case in _calibration(24).cases
+    )
+    liver, other = estimate_quality(_case(900).features, Calibration(LABELS, part)).labels
+    assert (liver.dice, liver.dice_low, liver.n_calibration) == (None, None, 0)
+    assert "n = 0 is too small to calibrate" in liver.note
+    assert "24 were in part" in liver.note
+    assert other.dice is not None
+    assert other.n_calibration == 24
+    one_whole = (_calibration(1).cases[0], *part[1:])
+    found = estimate_quality(_case(900).features, Calibration(LABELS, one_whole)).labels[0]
+    assert "n = 1 is too small" in found.note
+
+
+def test_what_is_upside_down_is_found_among_training_cases_of_every_size() -> None:
+    def grown(seed: int, sign: float = 1.0) -> CaseFeatures:
+        rng = np.random.default_rng(seed)
+        size = float(rng.uniform(1, 3))
+        labels = tuple(
+            _label(
+                rng,
+                value,
+                0.9,
+                volume_ml=50 * size**3,
+                centre_cm=tuple((size * (sign * away + rng.normal(0, 0.05, 3))).tolist()),
+                spread_cm=(size, size, size),
+            )
+            for value, away in ((2, np.array([0, 0, 0.3])), (5, np.array([0, 0, -0.3])))
+        )
+        return dataclasses.replace(_features(rng), labels=labels)
+
+    cases = tuple(dataclasses.replace(_case(seed), features=grown(seed)) for seed in range(10))
+    calibration = Calibration(LABELS, cases)
+    assert calibration.novelty(grown(900))["arrangement"] < 1
+    assert calibration.novelty(grown(900, sign=-1.0))["arrangement"] > 1
+
+
 def test_a_label_that_some_training_cases_lack_may_be_missing() -> None:
     cases = list(_calibration(12).cases)
     absent = dataclasses.replace(cases[0].outcomes[0], shown=False, dice=math.nan)

@@ -69,6 +69,11 @@ class Outcome:
     reference_ml: float
     shown: bool
 
+    @property
+    def is_whole(self) -> bool:
+        """True if the label was looked for on every voxel about annotation and prediction."""
+        return not math.isnan(self.reference_ml)
+
 
 @dataclass(frozen=True)
 class CalibrationCase:
@@ -94,7 +99,10 @@ class LabelCalibration:
         features: of each prediction that holds the label.
         centre: (p,), mean of the regressions' inputs.
         dice: gives the logit of the Dice.
-        dice_cases: how many cases it rests on.
+        dice_cases: how many cases it rests on: those annotated as a whole about the label. What a
+            prediction is worth on slices that somebody chose, say because the structure is in
+            them, tells little of what it is worth elsewhere.
+        part_cases: how many more were annotated in part.
         surface: gives the logarithm of the surface error in mm.
         surface_cases: how many cases it rests on.
         always_present: every training case has the label.
@@ -105,6 +113,7 @@ class LabelCalibration:
     centre: FloatArray
     dice: JackknifePlus | None
     dice_cases: int
+    part_cases: int
     surface: JackknifePlus | None
     surface_cases: int
     always_present: bool
@@ -222,7 +231,7 @@ class Calibration:
         x = x.reshape(len(drawn), _INPUTS)
         finite = np.isfinite(x)
         centre = np.where(finite, x, 0).sum(axis=0) / np.maximum(finite.sum(axis=0), 1)
-        dice = np.array([logit(outcome.dice) for _, outcome, _ in drawn])
+        dice = np.array([logit(o.dice) if o.is_whole else math.nan for _, o, _ in drawn])
         surface = np.array([math.log(outcome.surface_mm + _LEAST_MM) for _, outcome, _ in drawn])
         weights = _weights([outcome.compared_vox for _, outcome, _ in drawn])
         return LabelCalibration(
@@ -231,6 +240,7 @@ class Calibration:
             centre=centre,
             dice=_fit(x - centre, dice, weights, -1.0),
             dice_cases=int(np.isfinite(dice).sum()),
+            part_cases=sum(not outcome.is_whole for _, outcome, _ in drawn),
             surface=_fit(x - centre, surface, weights, 1.0),
             surface_cases=int(np.isfinite(surface).sum()),
             always_present=bool(known) and all(o.shown or not f.is_empty for f, o, _ in known),

@@ -158,7 +158,10 @@ def _note(label: LabelFeatures, known: LabelCalibration) -> str:
     if label.is_empty:
         return "not predicted anywhere: there is nothing to estimate from"
     if known.dice is None:
-        return f"n = {n} is too small to calibrate; it takes {MIN_CASES} cases left out"
+        text = f"n = {n} is too small to calibrate; it takes {MIN_CASES} cases left out"
+        if known.part_cases:
+            text += f", annotated as a whole about the label; {known.part_cases} were in part"
+        return text
     text = f"calibrated on {n} cases: the interval holds the truth in about {COVERAGE:.0%} of such"
     if n < _FEW:
         text += f"; with so few that may really be {COVERAGE - _slack(n):.0%}"

@@ -37,6 +37,10 @@ def case_groups(features: CaseFeatures) -> dict[str, FloatArray]:
     seen = [label.centre_cm for label in labels if not label.is_empty]
     middle = np.mean(seen, axis=0) if seen else np.zeros(3)
     centres = [_triple(label.centre_cm) for label in labels]
+    # in sizes of the structures, so that growth does not hide what is upside down
+    sizes = [float(np.linalg.norm(label.spread_cm)) for label in labels if not label.is_empty]
+    unit_cm = max(float(np.mean(sizes)), EDGE) if sizes else 1.0
+    apart = [(centre - middle) / unit_cm for centre in centres]
     width = max((len(label.appearance) for label in labels), default=0)
     return {
         "intensity": np.array(features.intensity),
@@ -44,7 +48,7 @@ def case_groups(features: CaseFeatures) -> dict[str, FloatArray]:
         "extent": np.array(features.extent),
         "size": _joined(_size(label) for label in labels),
         "place": _joined(centres),
-        "arrangement": _joined(c - middle for c in centres) if len(labels) > 1 else np.array([]),
+        "arrangement": _joined(apart) if len(labels) > 1 else np.array([]),
         "appearance": _joined(
             label.appearance or np.full(width, math.nan) for label in labels
         ),

@@ -18,7 +18,8 @@ _FEWEST = 3
 
 _LEAST_SPREAD = 0.05
 """What is the same in all training cases may still differ by about so much (5 % for logarithms,
-a twentieth of a standard deviation for intensities, half a millimetre for places)."""
+a twentieth of a standard deviation for intensities, half a millimetre for places, a twentieth of a
+structure's size for how structures lie to one another)."""
 
 
 @dataclass(frozen=True, eq=False)
