@@ -89,7 +89,7 @@ class Setting:
 SETTINGS = {
     ("hippocampus", "many"): Setting(None, None, 400),
     ("hippocampus", "few"): Setting(24, 3, 300),
-    ("fetal_brain", "many"): Setting(None, None, 300),
+    ("fetal_brain", "many"): Setting(None, None, 800),
     ("fetal_brain", "few"): Setting(None, 6, 300),
 }
 
