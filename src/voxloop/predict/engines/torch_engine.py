@@ -49,4 +49,4 @@ class TorchEngine:
         lower = torch.autocast(self._device.type, torch.bfloat16)
         with lower if self._bfloat16 else contextlib.nullcontext():
             found = self._network(x)
-        return in_blocks(np.ascontiguousarray(found.float().cpu().numpy()), self._plan)
+        return in_blocks(found.float().contiguous().cpu().numpy(), self._plan)
