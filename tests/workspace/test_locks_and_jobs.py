@@ -5,6 +5,8 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,27 @@ def _fail_on_a_full_disk() -> None:
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     _ = 1 / 0
+
+
+def test_of_many_threads_each_gets_the_lock_in_turn(tmp_path: Path) -> None:
+    path, longest, over = tmp_path / "lock", dict.fromkeys(range(8), 0.0), threading.Event()
+
+    def work(number: int) -> None:
+        while not over.is_set():
+            began = time.monotonic()
+            with exclusive(path, f"thread {number}", wait_s=30):
+                longest[number] = max(longest[number], time.monotonic() - began)
+                time.sleep(0.005)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in longest]
+    for thread in threads:
+        thread.start()
+    time.sleep(1.5)
+    over.set()
+    for thread in threads:
+        thread.join(10)
+    assert min(longest.values()) > 0, "somebody never came to it"
+    assert max(longest.values()) < 1.2, longest
 
 
 def test_a_lock_excludes_other_threads_and_leaves_an_empty_file(tmp_path: Path) -> None:

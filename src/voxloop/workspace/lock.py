@@ -5,16 +5,26 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from voxloop.errors import StorageError, UsageError
 
 __all__ = ["exclusive", "holder", "is_held"]
 
 _POLL_S = 0.02
+
+_TURNS: WeakValueDictionary[Path, threading.Lock] = WeakValueDictionary()
+"""Of the threads of this process: whoever waits here is woken in turn, while of those that ask the
+system again and again somebody may never be the first."""
+
+# in a child, a turn that another thread of its parent had would never end
+os.register_at_fork(after_in_child=_TURNS.clear)
 
 
 @contextlib.contextmanager
@@ -30,17 +40,31 @@ def exclusive(path: Path, task: str, *, wait_s: float = 0.0) -> Iterator[None]:
         UsageError: if it is held by another; names the process and its task.
         StorageError: if the lock file cannot be written.
     """
-    descriptor = _open(path)
-    try:
-        _acquire(descriptor, path, task, wait_s)
-        with contextlib.suppress(OSError):  # a full disk: held all the same, only anonymous
-            os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "task": task}).encode(), 0)
+    with _turn(path, task, wait_s) as left_s:
+        descriptor = _open(path)
         try:
-            yield
+            _acquire(descriptor, path, task, left_s)
+            with contextlib.suppress(OSError):  # a full disk: held all the same, only anonymous
+                os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "task": task}).encode(), 0)
+            try:
+                yield
+            finally:
+                os.ftruncate(descriptor, 0)
         finally:
-            os.ftruncate(descriptor, 0)
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _turn(path: Path, task: str, wait_s: float) -> Iterator[float]:
+    """Wait for the other threads of this process; gives the seconds left to wait for others."""
+    began = time.monotonic()
+    turn = _TURNS.setdefault(path, threading.Lock())
+    if not turn.acquire(timeout=-1 if math.isinf(wait_s) else wait_s):
+        raise _busy(path, task)
+    try:
+        yield max(0.0, wait_s - (time.monotonic() - began))
     finally:
-        os.close(descriptor)
+        turn.release()
 
 
 def is_held(path: Path) -> bool:
@@ -77,12 +101,15 @@ def _acquire(descriptor: int, path: Path, task: str, wait_s: float) -> None:
     deadline = time.monotonic() + wait_s
     while not _try(descriptor):
         if time.monotonic() >= deadline:
-            message = (
-                f"{task} cannot start: {holder(path)} is changing this workspace; "
-                "wait until it has finished or stop it, then run the command again"
-            )
-            raise UsageError(message)
+            raise _busy(path, task)
         time.sleep(_POLL_S)
+
+
+def _busy(path: Path, task: str) -> UsageError:
+    return UsageError(
+        f"{task} cannot start: {holder(path)} is changing this workspace; "
+        "wait until it has finished or stop it, then run the command again"
+    )
 
 
 def _try(descriptor: int) -> bool:
