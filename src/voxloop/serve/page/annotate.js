@@ -31,7 +31,7 @@ export class Annotation {
     this.painter = new Painter({
       viewer: this.viewer, region: this.region, free: this.free,
       save: (patch) => { this.autosave.add(patch); this.marks(); },
-      say: (text) => toast(text),
+      say: (text) => toast(text, { about: 'drawing', seconds: 4 }),
     });
     this.painter.value = app.server.labels[0].value;
     this.stops = [];

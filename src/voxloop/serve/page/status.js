@@ -32,15 +32,21 @@ export class SaveState {
   }
 }
 
-/** Show a message for a while, with an action if there is one. */
-export function toast(text, { kind = 'info', action, run, seconds = 7 } = {}) {
-  const node = el('div', { class: `toast ${kind}` }, el('span', {}, text));
+const MOST = 3; // more would lie over what is beside the image
+
+/** Show a message for a while, with an action if there is one; it replaces those about the same. */
+export function toast(text, { kind = 'info', about = text, action, run, seconds = 7 } = {}) {
+  const node = el('div', { class: `toast ${kind}`, 'data-about': about }, el('span', {}, text));
   if (action) {
     node.append(el('button', { type: 'button', onclick: () => { node.remove(); run(); } }, action));
   }
   node.append(el('button', { type: 'button', class: 'close', 'aria-label': 'Close message',
     onclick: () => node.remove() }, '×'));
-  document.getElementById('toasts').append(node);
+  const shown = document.getElementById('toasts');
+  for (const old of [...shown.children]) if (old.dataset.about === about) old.remove();
+  const passing = [...shown.children].filter((old) => !old.matches('.error'));
+  for (const old of passing.slice(0, Math.max(0, shown.children.length - MOST + 1))) old.remove();
+  shown.append(node);
   announce(text);
   setTimeout(() => node.remove(), (kind === 'error' ? 3 : 1) * seconds * 1000);
   return node;
