@@ -14,6 +14,7 @@ export function report({ app, task }, verb, reply) {
   }
   const path = `cases/${encodeURIComponent(task.item.id)}/undo`;
   toast(`${words}: ${task.item.id}, revision ${stored.number}.`, {
+    about: 'delivery', // earlier ones are taken back from the history
     action: 'Take back',
     run: () => ask(path, {
       method: 'POST', query: { author: app.author, revision: stored.number },
