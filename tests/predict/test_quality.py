@@ -300,6 +300,14 @@ def test_cases_annotated_in_part_promise_nothing_of_the_whole() -> None:
     assert "n = 1 is too small" in found.note
 
 
+def test_no_surface_is_further_off_than_the_scan_is_long() -> None:
+    strange = _with(_case(900).features, displacement_mm=1e6, expected_dice=0.05, entropy=0.99)
+    found = estimate_quality(strange, _calibration(20)).labels[0]
+    assert found.surface_mm is not None
+    assert found.surface_high == pytest.approx(math.hypot(*np.exp(strange.extent[:3])))
+    assert found.surface_mm <= found.surface_high
+
+
 def test_what_is_upside_down_is_found_among_training_cases_of_every_size() -> None:
     def grown(seed: int, sign: float = 1.0) -> CaseFeatures:
         rng = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,10 @@ def estimate_quality(features: CaseFeatures, calibration: Calibration) -> CaseQu
     names = {value: name for name, value in calibration.labels.items()}
     return CaseQuality(
         labels=tuple(
-            _estimate(names[label.value], label, calibration, max(novelty, 1e-3))
+            _within(
+                _estimate(names[label.value], label, calibration, max(novelty, 1e-3)),
+                _longest_mm(features),
+            )
             for label in features.labels
             if label.value in names
         ),
@@ -142,6 +145,20 @@ def _estimate(
         flags=label_flags(name, label, calibration),
         note=_note(label, known),
     )
+
+
+def _longest_mm(features: CaseFeatures) -> float:
+    """From one corner of the field of view to the other: no surface is further off."""
+    return math.hypot(*(math.exp(length) for length in features.extent[:3])) or math.inf
+
+
+def _within(estimate: QualityEstimate, longest_mm: float) -> QualityEstimate:
+    """The same with distances that are possible, however far from all training cases it lies."""
+    middle, low, high = (
+        None if mm is None else min(mm, longest_mm)
+        for mm in (estimate.surface_mm, estimate.surface_low, estimate.surface_high)
+    )
+    return replace(estimate, surface_mm=middle, surface_low=low, surface_high=high)
 
 
 def _expected(
