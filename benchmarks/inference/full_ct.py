@@ -47,6 +47,10 @@ CONVENTION = (
     "wall seconds from file to label map file in a fresh process without its imports, engine "
     "compiled before; cells: median and range over the rounds, peak: the highest resident memory"
 )
+SETTINGS = (
+    "shape", "labels", "weights", "quality", "labels_of_qualities", "engine", "uncertainty",
+    "rounds",
+)  # fmt: skip
 Row = dict[str, Any]
 
 
@@ -64,9 +68,7 @@ def main() -> int:
         write_volume(scan, ct_scan(arguments.data, (i, j, k)))
     if arguments.scan_only:
         return 0
-    keys = ("shape", "labels", "weights", "quality", "labels_of_qualities")
-    keys += ("engine", "uncertainty", "rounds")
-    settings = {key: vars(arguments)[key] for key in keys} | {"seed": SEED}
+    settings: Row = {key: vars(arguments)[key] for key in SETTINGS} | {"seed": SEED}
     settings["model"] = None if arguments.model is None else arguments.model.name
     ledger = Ledger(arguments.out, "benchmarks/inference/full_ct.py", settings, CONVENTION)
     base: Row = {"scan": str(scan), "engine": arguments.engine, "cache": str(work / "engines")}

@@ -304,6 +304,7 @@ def test_no_surface_is_further_off_than_the_scan_is_long() -> None:
     strange = _with(_case(900).features, displacement_mm=1e6, expected_dice=0.05, entropy=0.99)
     found = estimate_quality(strange, _calibration(20)).labels[0]
     assert found.surface_mm is not None
+    assert found.surface_high is not None
     assert found.surface_high == pytest.approx(math.hypot(*np.exp(strange.extent[:3])))
     assert found.surface_mm <= found.surface_high
 
