@@ -179,6 +179,10 @@ class Layout:
         """What can be computed again; may be deleted at any time."""
         return self.root / "cache"
 
+    def sum_file(self, case_id: str) -> Path:
+        """All that is known of a case's labels, added up before; see `sum_files`."""
+        return self.cache / "sums" / f"{case_id}.npz"
+
     @property
     def internal(self) -> Path:
         """Locks and changes in the making."""

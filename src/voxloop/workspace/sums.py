@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from voxloop.dataset.annotation import Target
 from voxloop.volume.labels import LabelTable
 
-__all__ = ["SUMS", "Sums", "stamp"]
+__all__ = ["SUMS", "Step", "Sums", "stamp"]
 
 Place = tuple[str, str, LabelTable]
 """Workspace, case and label table."""
@@ -29,6 +32,14 @@ class Sums:
     def __init__(self, room_bytes: int = 256 << 20) -> None:
         self._room, self._lock = room_bytes, threading.Lock()
         self._kept: OrderedDict[Place, tuple[tuple[Step, ...], Target]] = OrderedDict()
+        self._turns: WeakValueDictionary[Place, threading.Lock] = WeakValueDictionary()
+        os.register_at_fork(after_in_child=self._turns.clear)
+
+    @contextmanager
+    def alone(self, place: Place) -> Iterator[None]:
+        """Of several threads that want a case's sum one makes it, and the others wait for it."""
+        with self._turns.setdefault(place, threading.Lock()):
+            yield
 
     def longest(
         self, place: Place, steps: Sequence[Step], shape: tuple[int, int, int]
