@@ -5,10 +5,10 @@
 A made-up CT is served on loopback and one of its slices is asked for; Debian's Chromium, headless
 and rendering in software, opens the query, draws and submits. Measured are the time from opening
 the address to the first slice and to the first possible stroke, of a first query (the program is
-loaded, the graphics are set up) and of a second one; what was sent; the memory of the scripts; the
-time from a move of the pen to the picture, and from the end of a stroke to its acknowledged save
-(on the server's disk by then). A computer with a graphics card is faster in all that is drawn. The
-result goes to benchmarks/results/page_speed.json. Needs requirements/browser.txt and chromium.
+loaded, the graphics are set up) and of a second one; what was sent; the memory of the scripts and
+of the browser; the time from a move of the pen to the picture, and from the end of a stroke to its
+acknowledged save (on the server's disk by then). A computer with a graphics card is faster in all
+that is drawn. The result goes to benchmarks/results/page_speed.json. Needs requirements/browser.txt and chromium.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,25 @@ def spread(values: list[float]) -> dict[str, float]:
     return dict(zip(("median", "p90", "max"), map(float, found), strict=True))
 
 
+def browser_memory_mb() -> float:
+    """What all processes of the browser hold, shared pages counted once (Linux)."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+    ours = {os.getpid()}
+    while more := {child for child, parent in parents.items() if parent in ours} - ours:
+        ours |= more
+    held_kb = 0
+    for process in ours - {os.getpid()}:
+        with suppress(OSError):
+            folder = Path("/proc") / str(process)
+            if b"chrom" in (folder / "cmdline").read_bytes():
+                lines = (folder / "smaps_rollup").read_text().splitlines()
+                held_kb += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return round(held_kb / 1024, 1)
+
+
 def play(page: Any, address: str, strokes: int) -> dict[str, Any]:
     """Open the first query afresh, draw, submit, and be given the second."""
     sent: dict[str, int] = {}
@@ -159,6 +178,7 @@ def play(page: Any, address: str, strokes: int) -> dict[str, Any]:
         frames += made["frames"]
         saves.append(made["save"])
     memory = page.evaluate("() => performance.memory.usedJSHeapSize")
+    browser_mb = browser_memory_mb()
     began_ms = page.evaluate("() => performance.now()")
     page.keyboard.press("Enter")
     page.wait_for_function(
@@ -173,6 +193,7 @@ def play(page: Any, address: str, strokes: int) -> dict[str, Any]:
         "pen_to_screen_ms": spread(frames),
         "end_of_stroke_to_saved_ms": spread(saves),
         "script_memory_mb": round(memory / 2**20, 1),
+        "browser_memory_mb": browser_mb,
         "sent_bytes": {
             "all": sum(sent.values()),
             **dict(sorted(sent.items(), key=lambda i: -i[1])),
