@@ -8,7 +8,8 @@ the address to the first slice and to the first possible stroke, of a first quer
 loaded, the graphics are set up) and of a second one; what was sent; the memory of the scripts and
 of the browser; the time from a move of the pen to the picture, and from the end of a stroke to its
 acknowledged save (on the server's disk by then). A computer with a graphics card is faster in all
-that is drawn. The result goes to benchmarks/results/page_speed.json. Needs requirements/browser.txt and chromium.
+that is drawn. The result goes to benchmarks/results/page_speed.json. Needs
+requirements/browser.txt and chromium.
 """
 
 from __future__ import annotations

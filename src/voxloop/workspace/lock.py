@@ -7,24 +7,19 @@ import fcntl
 import json
 import math
 import os
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 from voxloop.errors import StorageError, UsageError
+from voxloop.workspace.turns import Turns
 
 __all__ = ["exclusive", "holder", "is_held"]
 
 _POLL_S = 0.02
 
-_TURNS: WeakValueDictionary[Path, threading.Lock] = WeakValueDictionary()
-"""Of the threads of this process: whoever waits here is woken in turn, while of those that ask the
-system again and again somebody may never be the first."""
-
-# in a child, a turn that another thread of its parent had would never end
-os.register_at_fork(after_in_child=_TURNS.clear)
+_TURNS = Turns()
+"""Of those that ask the system again and again somebody may never be the first."""
 
 
 @contextlib.contextmanager
@@ -58,7 +53,7 @@ def exclusive(path: Path, task: str, *, wait_s: float = 0.0) -> Iterator[None]:
 def _turn(path: Path, task: str, wait_s: float) -> Iterator[float]:
     """Wait for the other threads of this process; gives the seconds left to wait for others."""
     began = time.monotonic()
-    turn = _TURNS.setdefault(path, threading.Lock())
+    turn = _TURNS.of(path)
     if not turn.acquire(timeout=-1 if math.isinf(wait_s) else wait_s):
         raise _busy(path, task)
     try:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 from voxloop.dataset.annotation import Target
 from voxloop.volume.labels import LabelTable
+from voxloop.workspace.turns import Turns
 
 __all__ = ["SUMS", "Step", "Sums", "stamp"]
 
@@ -32,14 +30,11 @@ class Sums:
     def __init__(self, room_bytes: int = 256 << 20) -> None:
         self._room, self._lock = room_bytes, threading.Lock()
         self._kept: OrderedDict[Place, tuple[tuple[Step, ...], Target]] = OrderedDict()
-        self._turns: WeakValueDictionary[Place, threading.Lock] = WeakValueDictionary()
-        os.register_at_fork(after_in_child=self._turns.clear)
+        self._turns = Turns()
 
-    @contextmanager
-    def alone(self, place: Place) -> Iterator[None]:
-        """Of several threads that want a case's sum one makes it, and the others wait for it."""
-        with self._turns.setdefault(place, threading.Lock()):
-            yield
+    def alone(self, place: Place) -> threading.Lock:
+        """To be held while a case's sum is made: others that want it wait instead of making it."""
+        return self._turns.of(place)
 
     def longest(
         self, place: Place, steps: Sequence[Step], shape: tuple[int, int, int]
