@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 _WORTH_A_FILE = 8
-"""Revisions; to read and add up fewer takes no longer than to read their sum."""
+"""Revisions to add up; fewer are added up again, so that not every delivery writes a sum."""
 
 _TURNED = (64, 8)
 """Voxels along the first two axes that are turned at once."""
