@@ -6,7 +6,8 @@
     python benchmarks/active/strategies.py screen --report # what is there so far
 
 Each round leaves a small file under .cache/active, so that a run may be stopped at any moment,
-and several may share one suite. The results are one JSON per suite in benchmarks/results/active.
+and several may share one suite. The results are one JSON per suite in benchmarks/results/active,
+and beside the rounds the page that `voxloop simulate` would write, with the learning curves.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from typing import Any
 import numpy as np
 
 from voxloop.active.trial.campaign import FULL, Campaign, read_campaign
-from voxloop.active.trial.comparison import compare
+from voxloop.active.trial.comparison import Comparison, compare
 from voxloop.active.trial.results import Campaigns, DiceGrid, campaign_rows
 from voxloop.active.trial.study import Rules, Study
 from voxloop.compute.atomic import write_json
 from voxloop.compute.progress import Progress
 from voxloop.dataset.layouts import read_dataset
+from voxloop.report.campaigns import campaign_sections
+from voxloop.report.content import Report
+from voxloop.report.html import write_html
 from voxloop.report.tidy import write_rows_csv
 from voxloop.workspace.simulation import Cell, claim_folder, open_study, play
 
@@ -143,7 +147,9 @@ def main() -> int:
                 _play(suite, arguments.data, folder, campaign)
         played = _played(suite, study)
         write_rows_csv(folder / "rows.csv", campaign_rows(played))  # for forecast_coverage.py
-        write_json(RESULTS / f"{name}.json", without_nan(_document(suite, study, played)))
+        comparison = compare(DiceGrid.of(_paired(suite, played)), np.random.default_rng(0))
+        write_json(RESULTS / f"{name}.json", without_nan(_document(suite, study, comparison)))
+        _draw(name, study, comparison)
         print(table(json.loads((RESULTS / f"{name}.json").read_text())))
     return 0
 
@@ -179,10 +185,19 @@ def _played(suite: Suite, study: Study) -> Campaigns:
     }
 
 
-def _document(suite: Suite, study: Study, played: Campaigns) -> dict[str, Any]:
+def _draw(name: str, study: Study, comparison: Comparison) -> None:
+    """The page with the learning curves, beside the rounds."""
+    facts = (
+        ("suite", name),
+        ("pool and test cases", f"{len(study.pool)} and {len(study.test)}"),
+        ("commit", commit()),
+    )
+    sections = campaign_sections(comparison, (), np.random.default_rng(0))
+    write_html(study.folder / "report.html", Report("Query strategies compared", facts, sections))
+
+
+def _document(suite: Suite, study: Study, comparison: Comparison) -> dict[str, Any]:
     """Everything that was reached, and what it says of the strategies."""
-    kept = _paired(suite, played)
-    comparison = compare(DiceGrid.of(kept), np.random.default_rng(0))
     grid = comparison.grid
     return {
         "suite": asdict(suite),
