@@ -23,10 +23,10 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from ledger import CACHE, RESULTS, Ledger, say
+from ledger import CACHE, RESULTS, Ledger
 
 from splits import split  # beside whose folder the ledger looks
-from voxloop.compute.progress import Progress
+from telling import Teller
 from voxloop.dataset.annotation import Annotation, merge
 from voxloop.dataset.dataset import Dataset
 from voxloop.dataset.layouts import read_dataset
@@ -123,13 +123,7 @@ def learned(cases: Any, config: TrainConfig, folder: Path) -> Checkpoint:
     """A model of some cases."""
     plan = plan_for(cases, cases[0].target.labels, ("MR",))
     prepared = prepare_cases(cases, plan, folder / "cache")
-    told = [0.0]
-
-    def tell(progress: Progress) -> None:
-        if time.monotonic() - told[0] > 10:
-            told[0] = time.monotonic()
-            say(f"{folder.parent.name} {folder.name}: step {progress.done} of {progress.total}")
-
+    tell = Teller(f"{folder.parent.name} {folder.name}")
     return load_checkpoint(train(plan, prepared, config, folder, tell).path)
 
 

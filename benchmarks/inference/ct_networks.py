@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import time
+import sys
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from ledger import say
 
 from voxloop.compute.memory import GIB
-from voxloop.compute.progress import Progress
 from voxloop.dataset.annotation import Annotation, merge
 from voxloop.io.formats import read_geometry, read_volume
 from voxloop.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -29,6 +27,10 @@ from voxloop.volume.geometry import Geometry
 from voxloop.volume.labels import LabelTable
 from voxloop.volume.resample import resample_linear
 from voxloop.volume.volume import LabelMap, Volume
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from telling import Teller
 
 SEED = 0
 Weights = Literal["trained", "random", "undecided"]
@@ -89,16 +91,11 @@ def _trained(scan: Volume, plan: Plan, folder: Path) -> Checkpoint:
     )
     target = merge([Annotation.of_whole(label_map)], scan.geometry.shape, plan.table)
     case = AnnotatedCase("ct", lambda: (scan,), scan.geometry, target, "ct")
-    told = [0.0]
-
-    def tell(progress: Progress) -> None:
-        if time.monotonic() - told[0] > 10:
-            told[0] = time.monotonic()
-            say(f"{len(plan.labels)} labels: step {progress.done} of {progress.total}")
-
     config = TrainConfig(steps=_STEPS, seed=SEED)
     prepared = prepare_cases([case], plan, folder / "cache")
-    return load_checkpoint(train(plan, prepared, config, folder, tell).path)
+    return load_checkpoint(
+        train(plan, prepared, config, folder, Teller(f"{len(plan.labels)} labels")).path
+    )
 
 
 def tissue_pieces(

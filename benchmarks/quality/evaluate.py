@@ -56,6 +56,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from provenance import commit, machine
 from splits import HELD_OUT, SPLIT_SEED, split
+from telling import Teller
 from without_nan import without_nan
 
 HERE = Path(__file__).resolve().parent
@@ -111,22 +112,6 @@ class Seen:
     quality: CaseQuality
     raw: tuple[Outcome, ...]
     outcomes: tuple[Outcome, ...]
-
-
-class Teller:
-    """Progress, every ten seconds."""
-
-    def __init__(self) -> None:
-        self._told = 0.0
-
-    def __call__(self, progress: Progress) -> None:
-        """Take notice of where a step stands."""
-        if time.monotonic() - self._told > 10:
-            self._told = time.monotonic()
-            done = f"{progress.done:.4g} of {progress.total:.4g}"
-            sys.stderr.write(
-                f"{time.strftime('%H:%M:%S')} {progress.stage} {done} {progress.note}\n"
-            )
 
 
 def main() -> None:
