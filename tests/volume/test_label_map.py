@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from phantoms import oblique_geometry
 from voxloop.errors import DataError
 from voxloop.volume.labels import BACKGROUND, IGNORE, LabelTable
-from voxloop.volume.volume import LabelMap
+from voxloop.volume.volume import LabelMap, count_values
 
 NAMES = ("liver", "spleen", "left kidney")
 GRID = oblique_geometry((4, 5, 3))
@@ -38,3 +38,18 @@ def test_a_name_that_the_other_table_has_not_is_refused() -> None:
     found = LabelMap(np.zeros(GRID.shape, np.uint8), GRID, LabelTable.from_names("liver", "colon"))
     with pytest.raises(DataError, match=r"labels of liver, spleen, found \['colon'\]; rename"):
         found.translated(LabelTable.from_names("liver", "spleen"))
+
+
+@given(
+    st.lists(st.integers(0, 255), min_size=1, max_size=9, unique=True),
+    st.integers(0, 999),
+    st.sampled_from("CF"),
+)
+def test_every_voxel_is_counted_once(values: list[int], seed: int, order: str) -> None:
+    """Also where a slab has a value that those before it had not."""
+    chance = np.random.default_rng(seed)
+    known = np.maximum.accumulate(chance.integers(0, len(values), 6))
+    slabs = [chance.choice(values[: k + 1], (5, 4)) for k in known]
+    array = np.stack(slabs).astype(np.uint8)
+    array = array if order == "C" else array.T
+    assert np.array_equal(count_values(array), np.bincount(array.ravel(), minlength=256))

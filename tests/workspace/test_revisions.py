@@ -1,20 +1,23 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
-from workspace_samples import GEOMETRY, LABELS, deliver, make_workspace, organ
 
+from phantoms import oblique_geometry
 from voxloop.dataset.annotation import Annotation
 from voxloop.errors import DataError
-from voxloop.io.formats import write_label_map
+from voxloop.io.formats import write_label_map, write_volume
 from voxloop.volume.labels import IGNORE
-from voxloop.volume.volume import LabelMap
+from voxloop.volume.volume import LabelMap, Volume
+from voxloop.workspace.actions.add import add
 from voxloop.workspace.actions.checked_delivery import CollectOptions
 from voxloop.workspace.actions.collect import collect
 from voxloop.workspace.annotations import (
@@ -27,6 +30,7 @@ from voxloop.workspace.annotations import (
 from voxloop.workspace.delivery import LookedAt
 from voxloop.workspace.staging import open_staging
 from voxloop.workspace.workspace import Workspace
+from workspace_samples import GEOMETRY, LABELS, deliver, make_workspace, organ
 
 COLLECT_MANY = """
 import sys
@@ -104,6 +108,27 @@ def test_revisions_remember_who_when_and_what_and_add_up(tmp_path: Path) -> None
     assert all(target.asked_sets[i] == {1, 2} for i in np.unique(target.asked))
     assert second.coverage.labels == {"liver": int((array == 1).sum()), "spleen": 1}
     assert np.array_equal(workspace.load(first).label_map.array, np.where(array == 1, 1, 0))
+
+
+@pytest.mark.parametrize("drawn", ["slice 0", "slice 1", "slice 2", "everything"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_seal_is_of_the_voxels_however_they_lie_in_memory(
+    tmp_path: Path, drawn: str, order: Literal["C", "F"]
+) -> None:
+    grid = oblique_geometry((66, 20, 24))  # more than is turned at once, and an uneven rest
+    write_volume(tmp_path / "scans" / "a.nii.gz", Volume(np.ones(grid.shape, np.float32), grid))
+    workspace = make_workspace(tmp_path)
+    add(workspace, tmp_path / "scans")
+    place = [slice(None)] * 3
+    if drawn.startswith("slice"):
+        place[int(drawn[-1])] = slice(3, 4)
+    array = np.full(grid.shape, IGNORE, dtype=np.uint8, order=order)
+    values = np.random.default_rng(0).integers(0, 3, grid.shape, dtype=np.uint8)
+    array[tuple(place)] = values[tuple(place)]
+    annotation = Annotation.of_whole(LabelMap(array, grid, LABELS))
+    draft = draft_revision(workspace.layout, workspace.case("a"), annotation, Origin("eva", "test"))
+    header = ["a", list(grid.shape), sorted(LABELS.by_name.items()), None]
+    assert draft.sha256 == hashlib.sha256(json.dumps(header).encode() + array.tobytes()).hexdigest()
 
 
 @pytest.mark.parametrize("change", ["voxel", "asked", "parent", "removed", "label value"])

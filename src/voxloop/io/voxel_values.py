@@ -11,7 +11,7 @@ import numpy.typing as npt
 from voxloop.errors import DataError
 from voxloop.io.fault import fault
 from voxloop.volume.labels import BACKGROUND, IGNORE, LabelTable
-from voxloop.volume.volume import LabelArray
+from voxloop.volume.volume import LabelArray, count_values
 
 __all__ = ["check_finite", "intensities", "to_labels"]
 
@@ -88,6 +88,8 @@ def to_labels(
 
 
 def _distinct(path: Path, array: npt.NDArray[Any]) -> set[int]:
+    if array.dtype == np.uint8:
+        return set(np.flatnonzero(count_values(array)).tolist())
     found: set[int] = set()
     for slab in array.T:
         if slab.dtype.kind == "f" and not _whole(slab):

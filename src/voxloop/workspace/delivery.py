@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 
@@ -22,6 +22,7 @@ __all__ = [
     "is_known",
     "labels_asked",
     "looked_at",
+    "only_asked",
     "require_only",
 ]
 
@@ -141,6 +142,15 @@ def require_only(
         raise DataError(problems)
 
 
+def only_asked(label_map: LabelMap, asked: Collection[int]) -> LabelArray:
+    """A label map with background in the place of labels that were not asked for (I, J, K)."""
+    if set(label_map.labels.values) <= set(asked):
+        return label_map.array
+    kept = np.full(256, BACKGROUND, dtype=np.uint8)
+    kept[[*asked, IGNORE]] = [*asked, IGNORE]
+    return kept[label_map.array]
+
+
 def answer(label_map: LabelMap, mask: Mask, asked: Iterable[int], where: str) -> Annotation:
     """Keep of a label map what was looked at and asked for.
 
@@ -157,9 +167,7 @@ def answer(label_map: LabelMap, mask: Mask, asked: Iterable[int], where: str) ->
         remedy = f"label something, or remove the ignore value {IGNORE} where you have looked"
         raise _bad(where, "at least one voxel that was looked at", "none", remedy)
     wanted = frozenset(asked)
-    kept = np.full(256, BACKGROUND, dtype=np.uint8)
-    kept[sorted(wanted)] = sorted(wanted)
-    array = np.where(mask, kept[label_map.array], np.uint8(IGNORE))
+    array = np.where(mask, only_asked(label_map, wanted), np.uint8(IGNORE))
     return Annotation(LabelMap(array, label_map.geometry, label_map.labels), wanted)
 
 

@@ -13,7 +13,6 @@ from voxloop.dataset.annotation import Annotation
 from voxloop.errors import DataError, Problem, UsageError
 from voxloop.io.formats import read_geometry, read_label_map
 from voxloop.volume.geometry import Geometry
-from voxloop.volume.labels import BACKGROUND, IGNORE
 from voxloop.volume.volume import LabelArray, LabelMap
 from voxloop.workspace import audit
 from voxloop.workspace.annotations import (
@@ -31,6 +30,7 @@ from voxloop.workspace.delivery import (
     is_known,
     labels_asked,
     looked_at,
+    only_asked,
     require_only,
 )
 from voxloop.workspace.queries import StoredQuery
@@ -179,10 +179,8 @@ def _answer(
     by_name = label_map.labels.by_name
     asked = [by_name[name] for name in options.asked or ()]
     require_only(label_map, asked, given, "label map")
-    covered = np.full(256, BACKGROUND, dtype=np.uint8)
-    covered[[*asked, IGNORE]] = [*asked, IGNORE]
     mask = looked_at(
-        covered[label_map.array],
+        only_asked(label_map, asked),
         options.looked_at or LookedAt.AUTO,
         [query.query.region for query in queries],
         record.slice_axis if options.axis is None else options.axis,
