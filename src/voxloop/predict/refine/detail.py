@@ -22,7 +22,7 @@ from voxloop.compute.progress import Progress, ProgressSink, silent
 from voxloop.plan.intensities import scale_of
 from voxloop.plan.plan import Plan
 from voxloop.predict.keeping import Seen
-from voxloop.predict.refine.upsampler import Upsampler, blocks
+from voxloop.predict.refine.upsampler import Upsampler, between, blocks
 from voxloop.predict.rivals import least_to_win, places_to_win
 from voxloop.volume.boxes import Box, bounding_box
 from voxloop.volume.geometry import Geometry
@@ -216,8 +216,10 @@ class _Refinement:
         slopes = _Slopes(self._view.image[wide.slices], wide, self._steady)
         best = np.full(box.shape, -np.inf, dtype=np.float32)
         found = np.full(box.shape, rivals[0], dtype=np.uint8)
+        starts = self._upsample.starts(box)
         for rival, likely in zip(rivals.tolist(), places, strict=True):
-            part = self._part(likely, cells, box)
+            around = bounding_box(likely)
+            part = around and between(around.moved(cells.start), box, starts)
             if part is None:
                 continue
             place = _counted_from(box, part)
@@ -227,12 +229,6 @@ class _Refinement:
             found[place][better] = rival
             np.copyto(best[place], score, where=better)
         return found
-
-    def _part(self, likely: npt.NDArray[np.bool_], cells: Box, box: Box) -> Box | None:
-        """Of a block, the part in which a class may win; None where no voxel lies there."""
-        around = bounding_box(likely)
-        assert around is not None  # noqa: S101 - only classes that may win somewhere get here
-        return self._upsample.between(around.moved(cells.start), box)
 
     def _beyond(self, box: Box) -> Float32Array:
         """What the scan shows in a block beyond its own coarse version, less the noise."""

@@ -11,10 +11,11 @@ from voxloop.volume.boxes import Box
 from voxloop.volume.geometry import Geometry
 from voxloop.volume.separable import axis_maps
 
-__all__ = ["Upsampler", "blocks"]
+__all__ = ["Upsampler", "between", "blocks"]
 
 Float32Array = npt.NDArray[np.float32]
 Triple = tuple[int, int, int]
+Starts = tuple[tuple[int, npt.NDArray[np.integer]], ...]
 
 _EDGE = 48
 """Voxels along each axis of a block: its arrays stay in the processor's cache."""
@@ -83,28 +84,38 @@ class Upsampler:
             reach[along.axis] = int(np.diff(along.support[a:b], axis=1).max())
         return _triple(reach)
 
-    def between(self, places: Box, box: Box) -> Box | None:
-        """The part of the block `box` that is a mean of coarse voxels from these places on.
-
-        Args:
-            places: each stands for the coarse voxels from there on, as many as `reach(box)` says.
-            box: of the fine grid.
+    def starts(self, box: Box) -> Starts:
+        """Of which coarse voxels on, `reach(box)` of them, each voxel of a block is a mean.
 
         Returns:
-            None if there is no such voxel.
+            For each axis of the block the coarse axis along it, and the first of these voxels.
         """
-        start, stop = [], []
-        last = self.cells(box).stop
-        reach = self.reach(box)
-        for along, a, b in zip(self._maps, box.start, box.stop, strict=True):
-            axis = along.axis
-            first = np.minimum(along.support[a:b, 0], last[axis] - reach[axis])
-            hit = np.flatnonzero((first >= places.start[axis]) & (first < places.stop[axis]))
-            if len(hit) == 0:
-                return None
-            start.append(a + int(hit[0]))
-            stop.append(a + int(hit[-1]) + 1)
-        return Box(_triple(start), _triple(stop))
+        last, reach = self.cells(box).stop, self.reach(box)
+        return tuple(
+            (along.axis, np.minimum(along.support[a:b, 0], last[along.axis] - reach[along.axis]))
+            for along, a, b in zip(self._maps, box.start, box.stop, strict=True)
+        )
+
+
+def between(places: Box, box: Box, starts: Starts) -> Box | None:
+    """The part of a block that is a mean of coarse voxels from these places on.
+
+    Args:
+        places: each stands for the coarse voxels from there on, as many as the block's reach.
+        box: of the fine grid.
+        starts: the block's.
+
+    Returns:
+        None if there is no such voxel.
+    """
+    start, stop = [], []
+    for (axis, first), offset in zip(starts, box.start, strict=True):
+        hit = np.flatnonzero((first >= places.start[axis]) & (first < places.stop[axis]))
+        if len(hit) == 0:
+            return None
+        start.append(offset + int(hit[0]))
+        stop.append(offset + int(hit[-1]) + 1)
+    return Box(_triple(start), _triple(stop))
 
 
 def _triple(values: list[int]) -> Triple:
