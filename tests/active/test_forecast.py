@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,11 +56,16 @@ def test_the_posterior_is_that_of_drawing_from_the_prior_and_weighting() -> None
     assert curve is not None
     rng = np.random.default_rng(1)
     n = 400_000
-    power, progress = rng.choice(module._POWERS, n), rng.choice(module._PROGRESS, n)
-    bend = rng.choice(module._BENDS, n)
-    chance = np.exp(-0.5 * (np.log(module._SCATTERS / 0.008) / np.log(2.2)) ** 2)
-    scatter = rng.choice(module._SCATTERS, n, p=chance / chance.sum())
-    a, b = rng.normal(0.9, 0.25, n), np.abs(rng.normal(0, 0.25, n))
+
+    def drawn(grid: npt.NDArray[np.float64], median: float, factor: float) -> Any:
+        chance = np.exp(-0.5 * (np.log(grid / median) / np.log(factor)) ** 2)
+        return rng.choice(grid, n, p=chance / chance.sum())
+
+    power, scatter = drawn(module._POWERS, 1.3, 1.5), drawn(module._SCATTERS, 0.005, 2.0)
+    bend = drawn(module._BENDS, 0.01, 2.0)
+    chance = np.exp(-2.5 * np.array([3, 2, 1, 0]))
+    progress = rng.choice(module._PROGRESS, n, p=chance / chance.sum())
+    a, b = rng.normal(0.88, 0.1, n), np.abs(rng.normal(0, 0.12, n))
     # the departure, as a walk backwards from the last round
     steps = np.sqrt(np.log(2)) * bend * rng.standard_normal((2, n))
     walk = np.array([steps[0] + steps[1], steps[1], np.zeros(n)])

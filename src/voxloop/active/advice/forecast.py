@@ -21,15 +21,19 @@ LEVEL = 0.9
 MIN_ROUNDS = 3
 """Fewer rounds do not tell a curve that bends from one that goes on."""
 
-# What is believed before any round, wide on purpose; `benchmarks/active/forecast_coverage.py`
-# measures what comes of it.
-_PLATEAU = (0.9, 0.25)  # mean and deviation of the score that endless labels would reach
-_DISTANCE = 0.25  # deviation of what is missing to the plateau now
+# What is believed before any round, chosen on campaigns whose cases are kept for choosing and on
+# made-up curves of many shapes; `benchmarks/active/forecast_coverage.py` measures what comes of it.
+_PLATEAU = (0.88, 0.1)  # mean and deviation of the score that endless labels would reach
+_DISTANCE = 0.12  # deviation of what is missing to the plateau now
 _POWERS = np.geomspace(0.1, 6.0, 13)  # from hardly bending to flat after the next round
 _PROGRESS = np.array([0.3, 1.0, 4.0, 1e6])  # past the steepest part: from not yet to long ago
 _SCATTERS = np.geomspace(0.001, 0.064, 7)  # of one round's score about its curve
-_LIKELY_SCATTER, _SCATTER_FACTOR = 0.008, 2.2
-_BENDS = np.array([0.005, 0.015, 0.03, 0.06])  # what real curves leave the formula by
+_BENDS = np.array([0.002, 0.005, 0.012, 0.03, 0.06])  # what real curves leave the formula by
+_LIKELY_POWER, _LIKELY_SCATTER, _LIKELY_BEND = (1.3, 1.5), (0.005, 2.0), (0.01, 2.0)
+"""Median and factor of a deviation, of a log-normal each."""
+_YOUNGER = 2.5
+"""Logarithm of how much less likely each earlier stage of progress is."""
+
 _DRAWS = 48  # per combination of the four above
 
 
@@ -297,12 +301,21 @@ def _given(
     total = noise + design @ prior @ design.transpose(0, 2, 1)
     fit = np.einsum("mn,mn->m", offset, np.linalg.solve(total, offset[..., None])[..., 0])
     evidence = -0.5 * (fit + np.linalg.slogdet(total)[1])
-    evidence -= 0.5 * (np.log(scatters / _LIKELY_SCATTER) / np.log(_SCATTER_FACTOR)) ** 2
+    evidence += _believed(cells)
     slope = cover[:, 0, 1] / cover[:, 1, 1]
     rest = np.sqrt(np.maximum(cover[:, 0, 0] - slope * cover[:, 0, 1], 1e-12))
     b_mean = mean[:, 1, None]
     plateau = _Plateau(mean[:, 0, None], slope[:, None], rest[:, None], b_mean)
     return plateau, _Distance((b_mean, np.sqrt(cover[:, 1, 1, None])), evidence[:, None])
+
+
+def _believed(cells: FloatArray) -> FloatArray:
+    """Logarithm of how likely each cell is before any round, (M,), up to a constant."""
+    powers, progress, scatters, bends = cells.T
+    younger = len(_PROGRESS) - 1 - np.searchsorted(_PROGRESS, progress)
+    sizes = (powers, _LIKELY_POWER), (scatters, _LIKELY_SCATTER), (bends, _LIKELY_BEND)
+    far = sum((np.log(size / median) / np.log(factor)) ** 2 for size, (median, factor) in sizes)
+    return np.asarray(-0.5 * far - _YOUNGER * younger)
 
 
 def _truncated(
