@@ -34,8 +34,9 @@ from voxloop.active.doubt.ranking import ScoreRanking
 from voxloop.active.pool import CasePool, Pool
 from voxloop.active.strategies.context import SelectionContext, Strategy
 from voxloop.active.strategies.coverage import CoverRegions
+from voxloop.active.strategies.foreground import ForegroundRandom
 from voxloop.active.strategies.gradient import GradientRegions
-from voxloop.active.strategies.registry import SCORERS
+from voxloop.active.strategies.registry import SCORERS, find_strategy
 from voxloop.active.strategies.suggestive import SuggestiveRegions
 from voxloop.active.strategies.typical import TypicalRegions
 from voxloop.active.strategies.uncertain import UncertainRegions
@@ -55,11 +56,17 @@ ENTROPY = SCORERS["entropy"]
 STRATEGIES: dict[str, Strategy] = {
     "top-k": UncertainRegions("entropy", ENTROPY),
     "power noise": UncertainRegions("entropy_power", ENTROPY, ScoreRanking("power")),
+    "class-stratified (ClaSP PE)": find_strategy("entropy_class"),
     "k-center (core-set)": CoverRegions("coreset", "network"),
     "k-means++ (BADGE-like)": GradientRegions("badge", ENTROPY),
     "typicality (TypiClust)": TypicalRegions("typical", "network"),
     "suggestive annotation": SuggestiveRegions("suggestive", ENTROPY),
+    "foreground-aware random": ForegroundRandom(),
+    "hybrid": SuggestiveRegions("hybrid", ENTROPY, young=1.0),
 }
+
+_ROUND = 3
+"""Of the selection: the hybrid then draws a third of its queries and suggests the others."""
 
 
 def main() -> None:
@@ -131,6 +138,7 @@ def measure(name: str, volumes: int) -> dict[str, float]:
         LabelTable.from_names("organ", "tumour"),
         predict=prediction,
         embed=features,
+        round_number=_ROUND,
     )
     held = peak_rss_bytes()
     start, used = time.perf_counter(), time.process_time()
