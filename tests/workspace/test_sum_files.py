@@ -19,7 +19,7 @@ from voxloop.workspace.actions.collect import collect
 from voxloop.workspace.delivery import LookedAt
 from voxloop.workspace.sums import Sums
 from voxloop.workspace.workspace import Workspace
-from workspace_samples import GEOMETRY, deliver, make_workspace
+from workspace_samples import GEOMETRY, LABELS, deliver, make_workspace
 
 REVISIONS = 12
 
@@ -67,6 +67,16 @@ def _same(one: Target, other: Target) -> None:
         [target.asked_sets[index] for index in target.asked.ravel()] for target in (one, other)
     ]
     assert looked_for[0] == looked_for[1]
+
+
+def test_sums_keep_to_their_room_and_the_one_unused_longest_goes_first() -> None:
+    shape = (4, 5, 3)
+    step = ("hash", 1, 1)
+    sums = Sums(room_bytes=2 * 2 * 60)
+    for name in ("one", "two", "one", "three"):  # `one` grows in between, as cases do
+        sums.keep(("here", name, LABELS), [step], Target.empty(shape, LABELS))
+    known = [sums.longest(("here", n, LABELS), [step], shape)[0] for n in ("one", "two", "three")]
+    assert known == [1, 0, 1]
 
 
 def test_another_process_reads_the_sum_and_adds_what_is_new(

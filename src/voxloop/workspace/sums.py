@@ -30,6 +30,7 @@ class Sums:
     def __init__(self, room_bytes: int = 256 << 20) -> None:
         self._room, self._lock = room_bytes, threading.Lock()
         self._kept: OrderedDict[Place, tuple[tuple[Step, ...], Target]] = OrderedDict()
+        self._held = 0
         self._turns = Turns()
 
     def alone(self, place: Place) -> threading.Lock:
@@ -58,10 +59,12 @@ class Sums:
         for array in (target.values, target.asked):
             array.setflags(write=False)
         with self._lock:
+            if place in self._kept:
+                self._held -= _bytes(self._kept.pop(place))
             self._kept[place] = tuple(steps), target
-            self._kept.move_to_end(place)
-            while self._kept and sum(map(_bytes, self._kept.values())) > self._room:
-                self._kept.popitem(last=False)
+            self._held += _bytes(self._kept[place])
+            while self._held > self._room:
+                self._held -= _bytes(self._kept.popitem(last=False)[1])
 
 
 SUMS = Sums()
