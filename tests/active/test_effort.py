@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from voxloop.active.cost.effort import Effort, effort_of, expected_efforts, known_efforts
+from voxloop.active.cost.walks import runs, walks
 from voxloop.active.cut import Cut
 from voxloop.volume.labels import IGNORE
 from voxloop.volume.lattice import Lattice
@@ -146,6 +147,41 @@ def test_a_delivery_took_the_effort_of_what_was_answered() -> None:
     sagittal[44] = rod()[44]
     assert effort_of(sagittal, SPACING_MM, 2).slices == 1
     assert effort_of(np.full(SHAPE, IGNORE, dtype=np.uint8), SPACING_MM, 2) == Effort()
+
+
+def test_slices_along_several_axes_take_what_each_of_them_takes() -> None:
+    """Also where they cross one another, and an earlier one that nobody looked at anew."""
+    places = (np.s_[44], np.s_[51], np.s_[:, 30], np.s_[:, :, 2])
+
+    def drawn(*looked: tuple[int | slice, ...] | int) -> Labels:
+        part = np.full(SHAPE, IGNORE, dtype=np.uint8)
+        for place in looked:
+            part[place] = rod()[place]
+        return part
+
+    each = [effort_of(drawn(place), SPACING_MM, 2) for place in places]
+    together = effort_of(drawn(*places), SPACING_MM, 2)
+    assert together.slices == 4
+    assert together.labels == 4
+    assert together.area_mm2 == pytest.approx(sum(one.area_mm2 for one in each))
+    assert together.contour_mm == pytest.approx(sum(one.contour_mm for one in each), rel=1e-6)
+    anew = drawn(*places)
+    anew[20] = IGNORE
+    assert effort_of(anew, SPACING_MM, 2).slices == 4
+    assert effort_of(anew, SPACING_MM, 2).contour_mm < together.contour_mm
+
+
+def test_a_slice_and_a_box_beside_it_are_both_counted() -> None:
+    part = np.full(SHAPE, IGNORE, dtype=np.uint8)
+    part[44] = 0
+    part[60:80, 10:30, 3] = 0
+    effort = effort_of(part, (1.0, 1.0, 1.0), 2)
+    assert effort.slices == 2
+    assert effort.area_mm2 == 70 * 6 + 20 * 20
+    walked = walks(part != IGNORE, 2)
+    assert [(axis, runs((axis, seen))) for axis, seen in walked] == [(0, 1), (2, 1)]
+    whole = walks(np.ones(SHAPE, dtype=bool), 2)
+    assert [(axis, runs((axis, seen))) for axis, seen in whole] == [(2, 1)]
 
 
 def test_only_what_the_proposal_has_not_got_is_corrected() -> None:

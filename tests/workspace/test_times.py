@@ -14,15 +14,19 @@ from voxloop.volume.volume import LabelMap
 from voxloop.workspace.times import logged_times
 from voxloop.workspace.workspace import Workspace
 
+Place = tuple[int | slice, ...]
 
-def deliver(study: Study, seconds: float, **slices: tuple[int, ...]) -> None:
-    """Label slices of some cases and collect them in one go."""
+
+def deliver(study: Study, seconds: float, **slices: tuple[int | Place, ...]) -> None:
+    """Label slices of some cases, along the last axis or wherever, and collect them in one go."""
     reference = ellipsoid_mask(GEOMETRY).astype(np.uint8)
     folder = study.delivery / f"{seconds:g}"
     folder.mkdir()
     for case_id, indices in slices.items():
         labels = np.full(GEOMETRY.shape, IGNORE, dtype=np.uint8)
-        labels[:, :, list(indices)] = reference[:, :, list(indices)]
+        for index in indices:
+            place = np.s_[:, :, index] if isinstance(index, int) else index
+            labels[place] = reference[place]
         write_label_map(folder / f"{case_id}.nii.gz", LabelMap(labels, GEOMETRY, LABELS))
     where = ("-w", study.workspace)
     assert (
@@ -47,6 +51,13 @@ def test_the_time_of_a_delivery_belongs_to_all_of_its_cases_together(study: Stud
     assert min(effort.contour_mm for effort in efforts if effort) > 0
     model = CostModel.from_times(times)
     assert (model.unit, model.calibrated) == ("seconds", 2)
+
+
+def test_slices_along_several_axes_are_as_many_as_were_drawn(study: Study) -> None:
+    deliver(study, 90, two=(np.s_[8, :, :], np.s_[:, 9, :], 5))
+    (time,) = logged_times(Workspace.open(study.workspace))
+    assert time.effort is not None
+    assert (time.effort.slices, time.regions) == (3, 3)
 
 
 def test_only_what_is_new_was_paid_for(study: Study) -> None:

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from voxloop.active.cost.effort import Effort, effort_of
 from voxloop.active.cost.model import LoggedTime
+from voxloop.active.cost.walks import runs, walks
+from voxloop.volume.boxes import bounding_box
 from voxloop.volume.labels import IGNORE
 from voxloop.workspace.annotations import load
 from voxloop.workspace.cases import CaseRecord
@@ -60,9 +62,9 @@ def _of_case(workspace: Workspace, record: CaseRecord) -> Iterator[tuple[str, _K
 
 
 def _regions(fresh: npt.NDArray[np.bool_], axis: int) -> int:
-    """How many runs of neighbouring slices were looked at: places that had to be found."""
-    touched = np.asarray(fresh.any(axis=tuple(a for a in range(3) if a != axis)))
-    return int(touched[0]) + int(np.count_nonzero(touched[1:] & ~touched[:-1]))
+    """How many places had to be found."""
+    box = bounding_box(fresh)
+    return 0 if box is None else sum(map(runs, walks(fresh[box.slices], axis)))
 
 
 def _together(one: LoggedTime, other: LoggedTime) -> LoggedTime:

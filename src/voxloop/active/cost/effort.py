@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxloop.active.cost.walks import walks
 from voxloop.volume.boxes import bounding_box
 from voxloop.volume.labels import BACKGROUND, IGNORE
 from voxloop.volume.lattice import Lattice
@@ -166,22 +167,22 @@ def effort_of(
     Args:
         labels: (I, J, K), with `IGNORE` where nobody looked.
         spacing_mm: spacing along each axis.
-        axis: the axis across which slices are read, unless what was looked at is thinner across
-            another one.
+        axis: the axis across which slices are read, unless what was looked at takes fewer slices
+            across another one, or across several (`walks`).
         proposal: (I, J, K), what the person started from; None for nothing.
     """
+    effort = Effort()
     box = bounding_box(labels != IGNORE)
     if box is None:
-        return Effort()
+        return effort
     inside = labels[box.slices]
     started = None if proposal is None else proposal[box.slices]
-    touched = [
-        int((inside != IGNORE).any(axis=tuple(b for b in range(3) if b != a)).sum())
-        for a in range(3)
-    ]
-    walked = min(range(3), key=lambda a: (touched[a], a != axis))
-    whole = Lattice.of_sides(box.shape, box.shape)
-    return Effort.of_row(known_efforts(inside, spacing_mm, (whole,), walked, proposal=started)[0])
+    whole = (Lattice.of_sides(box.shape, box.shape),)
+    for walked, seen in walks(inside != IGNORE, axis):
+        part = np.where(seen, inside, np.uint8(IGNORE))
+        (row,) = known_efforts(part, spacing_mm, whole, walked, proposal=started)
+        effort += Effort.of_row(row)
+    return effort
 
 
 def _efforts(
