@@ -227,7 +227,11 @@ def _document(suite: Suite, study: Study, comparison: Comparison) -> dict[str, A
             for k, name in enumerate(grid.strategies)
         },
         "standings": [asdict(standing) for standing in comparison.standings],
+        "seconds": {
+            name: grid.seconds[k].round(1).tolist() for k, name in enumerate(grid.strategies)
+        },
         "areas": [asdict(pair) for pair in comparison.areas],
+        "times": [asdict(pair) for pair in comparison.times],
         "budgets": [asdict(pair) for pair in comparison.budgets],
         "machine": machine(),
         "commit": commit(),

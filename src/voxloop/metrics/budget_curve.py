@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["area_under_budget", "budget_to_reach"]
+__all__ = ["area_between", "area_under_budget", "budget_to_reach"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -26,6 +26,27 @@ def area_under_budget(budgets: npt.ArrayLike, scores: npt.ArrayLike) -> FloatArr
     if x.size == 1:
         return np.asarray(y[..., 0])
     return np.asarray(np.trapezoid(y, x, axis=-1) / (x[-1] - x[0]))
+
+
+def area_between(
+    budgets: npt.ArrayLike, scores: npt.ArrayLike, low: float, high: float
+) -> FloatArray:
+    """Mean score from one budget to another, for curves that were measured at other budgets.
+
+    Args:
+        budgets: (B,), ascending.
+        scores: (..., B); straight between its points.
+        low: where to begin, not below the first budget.
+        high: where to end, above `low` and not above the last budget.
+
+    Returns:
+        (...).
+    """
+    x, y = np.asarray(budgets, dtype=float), np.asarray(scores, dtype=float)
+    knots = np.array([low, *x[(x > low) & (x < high)], high])
+    right = np.clip(np.searchsorted(x, knots), 1, len(x) - 1)
+    part = (knots - x[right - 1]) / (x[right] - x[right - 1])
+    return area_under_budget(knots, y[..., right - 1] * (1 - part) + y[..., right] * part)
 
 
 def budget_to_reach(budgets: npt.ArrayLike, scores: npt.ArrayLike, target: float) -> float | None:

@@ -107,6 +107,7 @@ def _standings(comparison: Comparison) -> tuple[Block, ...]:
             _shown(s.strategy),
             _estimate(s.area),
             _interval(s.area_cases).strip("[]").replace(",", f"{_JOINED}to"),
+            _DASH if s.time_area is None else _estimate(s.time_area),
             _estimate(s.final),
             _DASH if s.full_share is None else f"{100 * s.full_share:.1f} %",
             f"{s.area_rank:.2f}",
@@ -115,14 +116,16 @@ def _standings(comparison: Comparison) -> tuple[Block, ...]:
         for s in sorted(comparison.standings, key=lambda s: -s.area.value)
     )
     header = (
-        "strategy", "area", "over cases", "last Dice", "of all labels", "rank: area", "rank: last",
+        "strategy", "area", "over cases", "over time", "last Dice", "of all labels", "rank: area",
+        "rank: last",
     )  # fmt: skip
     first, last = grid.share[0], grid.share[-1]
     seeds = _counted(len(grid.seeds), "seed")
     caption = (
         f"Area under the budget curve (mean Dice from {_percent(first)} to {_percent(last)} "
         f"of the pool), best first; {seeds} [95 % BCa interval over seeds, from 5 on]; over "
-        "cases: interval of the same area over test cases; ranks: mean over seeds, 1 is best"
+        "cases: interval of the same area over test cases; over time: mean Dice over the seconds "
+        "of labelling, by assumed prices, that all have spent; ranks: mean over seeds, 1 is best"
     )
     left_out = (
         (Text(f"Left out, since their Dice is undefined somewhere: {', '.join(grid.undefined)}."),)
@@ -161,7 +164,13 @@ def _beats(comparison: Comparison) -> tuple[Block, ...]:
         caption="Row minus column: difference in area, in hundredths of Dice, and its corrected "
         f"p. Full colour where p < {SIGNIFICANT:g}, else pale.",
     )
-    return (*few, explanation, figure, _pair_table(comparison.areas), _win_table(comparison, order))
+    by_area = _pair_table(comparison.areas, "Difference in area")
+    by_time = (
+        (_pair_table(comparison.times, "Difference in mean Dice over equal time of labelling"),)
+        if comparison.times
+        else ()
+    )
+    return (*few, explanation, figure, by_area, *by_time, _win_table(comparison, order))
 
 
 def _signed(comparison: Comparison, i: int, j: int) -> tuple[float, float]:
@@ -173,7 +182,7 @@ def _signed(comparison: Comparison, i: int, j: int) -> tuple[float, float]:
     return (pair.difference if pair.first == names[i] else -pair.difference), pair.p_corrected
 
 
-def _pair_table(pairs: Sequence[Pair]) -> Table:
+def _pair_table(pairs: Sequence[Pair], what: str) -> Table:
     rows = []
     for pair in sorted(pairs, key=lambda pair: -abs(pair.difference)):
         ahead, behind = (pair.first, pair.second)[:: 1 if pair.difference >= 0 else -1]
@@ -185,7 +194,7 @@ def _pair_table(pairs: Sequence[Pair]) -> Table:
             )
         )
     header = ("pair", "difference", "p, corrected", "p, seeds", "p, flips", "p, cases")
-    caption = "Difference in area; p: two-sided, by Holm's correction, and the three tests raw"
+    caption = f"{what}; p: two-sided, by Holm's correction, and the three tests raw"
     return Table(caption, header, tuple(rows))
 
 

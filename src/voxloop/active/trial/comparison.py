@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from voxloop.active.trial.results import DiceGrid
 from voxloop.metrics.bootstrap import Estimate, estimate_mean
-from voxloop.metrics.budget_curve import area_under_budget, budget_to_reach
+from voxloop.metrics.budget_curve import area_between, area_under_budget, budget_to_reach
 from voxloop.metrics.paired import holm, paired_t, sign_flip
 from voxloop.metrics.ranks import mean_ranks, significant_wins
 
@@ -54,6 +54,8 @@ class Standing:
         strategy: its key.
         area: under the budget curve: mean Dice over the range of budgets; resampled over seeds.
         area_cases: the same area, resampled over test cases.
+        time_area: mean Dice over the seconds of labelling that all strategies of a seed have spent,
+            by assumed prices; resampled over seeds; None where they have none in common.
         final: Dice after the last round; resampled over seeds.
         full_share: of the Dice with all labels, after the last round; None without that.
         area_rank: mean over seeds of its rank by area, 1 for the best.
@@ -64,6 +66,7 @@ class Standing:
     strategy: str
     area: Estimate
     area_cases: Estimate
+    time_area: Estimate | None
     final: Estimate
     full_share: float | None
     area_rank: float
@@ -73,12 +76,12 @@ class Standing:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two strategies in one number each: the area, or the Dice at one budget.
+    """Two strategies in one number each: an area, or the Dice at one budget.
 
     Attributes:
         first: key of a strategy.
         second: key of another.
-        slices: the budget; None for the area.
+        slices: the budget; None for an area.
         difference: first minus second, over seeds and cases.
         p_seeds: paired t-test over seeds, of means over cases; NaN with one seed.
         p_flips: sign-flip permutation test over the same; cannot get below 2 / 2^seeds.
@@ -116,6 +119,8 @@ class Comparison:
         grid: what it rests on.
         standings: one per strategy.
         areas: one pair for each two strategies; one family of tests.
+        times: the same for the area over equal seconds of labelling: a strategy that asks for
+            slices full of outlines pays for them here. Another family; empty without such areas.
         budgets: the same at every budget after the starting set; another family.
         wins: (K, K), at how many budgets the one is significantly above the other.
     """
@@ -123,6 +128,7 @@ class Comparison:
     grid: DiceGrid
     standings: tuple[Standing, ...]
     areas: tuple[Pair, ...]
+    times: tuple[Pair, ...]
     budgets: tuple[Pair, ...]
     wins: npt.NDArray[np.int64]
 
@@ -139,6 +145,7 @@ def compare(grid: DiceGrid, rng: np.random.Generator) -> Comparison:
         rng: source of bootstrap resamples and of sign patterns.
     """
     areas = area_under_budget(grid.share, np.moveaxis(grid.dice, 2, -1))  # (K, S, C)
+    times = _areas_by_time(grid)
     later = grid.dice[:, :, 1:]
     by_budget = [
         (slices, later[:, :, index])
@@ -146,14 +153,34 @@ def compare(grid: DiceGrid, rng: np.random.Generator) -> Comparison:
     ]  # fmt: skip
     return Comparison(
         grid=grid,
-        standings=_standings(grid, areas, rng),
+        standings=_standings(grid, areas, times, rng),
         areas=_pairs(grid.strategies, [(None, areas)], rng),
+        times=() if times is None else _pairs(grid.strategies, [(None, times)], rng),
         budgets=_pairs(grid.strategies, by_budget, rng),
         wins=significant_wins(later.mean(axis=-1), SIGNIFICANT),
     )
 
 
-def _standings(grid: DiceGrid, areas: FloatArray, rng: np.random.Generator) -> tuple[Standing, ...]:
+def _areas_by_time(grid: DiceGrid) -> FloatArray | None:
+    """(K, S, C), each seed over the seconds that all of its strategies have spent."""
+    low, high = grid.seconds[..., 0].max(axis=0), grid.seconds[..., -1].min(axis=0)
+    if not (low < high).all():
+        return None
+    curves = np.moveaxis(grid.dice, 2, -1)  # (K, S, C, B)
+    return np.array(
+        [
+            [
+                area_between(grid.seconds[k, s], curves[k, s], low[s], high[s])
+                for s in range(len(grid.seeds))
+            ]
+            for k in range(len(grid.strategies))
+        ]
+    )
+
+
+def _standings(
+    grid: DiceGrid, areas: FloatArray, times: FloatArray | None, rng: np.random.Generator
+) -> tuple[Standing, ...]:
     finals = grid.dice[:, :, -1].mean(axis=-1)
     area_ranks, final_ranks = mean_ranks(areas.mean(axis=-1)), mean_ranks(finals)
     full = grid.full_dice
@@ -162,6 +189,7 @@ def _standings(grid: DiceGrid, areas: FloatArray, rng: np.random.Generator) -> t
             strategy=strategy,
             area=estimate_mean(areas[k].mean(axis=-1), rng=rng),
             area_cases=estimate_mean(areas[k].mean(axis=0), rng=rng),
+            time_area=None if times is None else estimate_mean(times[k].mean(axis=-1), rng=rng),
             final=estimate_mean(finals[k], rng=rng),
             full_share=None if not full else float(finals[k].mean() / full),
             area_rank=float(area_ranks[k]),

@@ -86,6 +86,7 @@ class SimulateResult:
                 "full_dice": found.grid.full_dice,
                 "strategies": [asdict(standing) for standing in found.standings],
                 "areas": [asdict(pair) for pair in found.areas],
+                "times": [asdict(pair) for pair in found.times],
                 "budgets": [asdict(pair) for pair in found.budgets],
                 "wins": found.wins.tolist(),
             }
