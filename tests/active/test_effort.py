@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from voxloop.active.cost.effort import Effort, effort_of, expected_efforts, known_efforts
-from voxloop.active.cost.walks import runs, walks
+from voxloop.active.cost.walks import walks
 from voxloop.active.cut import Cut
 from voxloop.volume.labels import IGNORE
 from voxloop.volume.lattice import Lattice
@@ -179,9 +179,9 @@ def test_a_slice_and_a_box_beside_it_are_both_counted() -> None:
     assert effort.slices == 2
     assert effort.area_mm2 == 70 * 6 + 20 * 20
     walked = walks(part != IGNORE, 2)
-    assert [(axis, runs((axis, seen))) for axis, seen in walked] == [(0, 1), (2, 1)]
+    assert [(walk.axis, walk.runs) for walk in walked] == [(0, 1), (2, 1)]
     whole = walks(np.ones(SHAPE, dtype=bool), 2)
-    assert [(axis, runs((axis, seen))) for axis, seen in whole] == [(2, 1)]
+    assert [(walk.axis, len(walk.slices), walk.runs) for walk in whole] == [(2, 6, 1)]
 
 
 def test_only_what_the_proposal_has_not_got_is_corrected() -> None:

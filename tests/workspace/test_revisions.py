@@ -110,6 +110,18 @@ def test_revisions_remember_who_when_and_what_and_add_up(tmp_path: Path) -> None
     assert np.array_equal(workspace.load(first).label_map.array, np.where(array == 1, 1, 0))
 
 
+def test_slices_along_any_axis_are_counted(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path, "a")
+    array = np.full(GEOMETRY.shape, IGNORE, dtype=np.uint8)
+    for place in (np.s_[4], np.s_[:, 3], np.s_[:, 9], np.s_[:, :, 2]):
+        array[place] = organ()[place]
+        deliver(tmp_path / "drawn", "a", array)
+        collect(workspace, tmp_path / "drawn", CollectOptions(looked_at=LookedAt.MARKED))
+    assert [r.coverage.slices for r in workspace.annotations_of("a")] == [1, 2, 3, 4]
+    store(workspace, tmp_path / "whole", organ())
+    assert workspace.annotations_of("a")[-1].coverage.slices == GEOMETRY.shape[2]
+
+
 @pytest.mark.parametrize("drawn", ["slice 0", "slice 1", "slice 2", "everything"])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_a_seal_is_of_the_voxels_however_they_lie_in_memory(

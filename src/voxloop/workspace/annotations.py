@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from voxloop.active.cost.walks import walks
 from voxloop.dataset.annotation import Annotation, Target
 from voxloop.errors import DataError, Problem, UsageError
 from voxloop.io.formats import read_label_map, write_label_map
-from voxloop.volume.labels import LabelTable
+from voxloop.volume.boxes import bounding_box
+from voxloop.volume.labels import IGNORE, LabelTable
 from voxloop.volume.volume import LabelArray, count_values
 from voxloop.workspace.cases import CaseRecord
 from voxloop.workspace.clock import utc_now
@@ -145,14 +147,15 @@ def coverage_of(target: Target, slice_axis: int) -> Coverage:
 
     Args:
         target: all that is known of its labels.
-        slice_axis: the axis across which slices are counted.
+        slice_axis: the axis across which slices are counted if there is a choice.
     """
     looked = target.looked_at
-    others = tuple(axis for axis in range(3) if axis != slice_axis)
+    box = bounding_box(looked)
+    walked = () if box is None else walks(looked[box.slices], slice_axis)
     counts = count_values(target.values)
     return Coverage(
-        voxels=int(np.count_nonzero(looked)),
-        slices=int(np.count_nonzero(looked.all(axis=others))),
+        voxels=looked.size - int(counts[IGNORE]),
+        slices=sum(len(walk.slices) for walk in walked),
         labels={name: int(counts[v]) for v, name in target.labels.names.items() if counts[v]},
     )
 

@@ -193,8 +193,11 @@ def changed_outside(array: LabelArray, mask: Mask, baseline: LabelArray) -> Mask
         mask: where somebody looked.
         baseline: what the annotator was given; ignore counts as background.
     """
-    started = np.where(baseline == IGNORE, np.uint8(BACKGROUND), baseline)
-    return np.asarray(~mask & (array != IGNORE) & (array != started))
+    outside = array != IGNORE
+    outside &= ~mask
+    if outside.any():  # seldom: where somebody drew beyond what was asked for
+        outside &= array != np.where(baseline == IGNORE, np.uint8(BACKGROUND), baseline)
+    return np.asarray(outside)
 
 
 def _resolved(marked: Mask, regions: Sequence[Box], where: str) -> LookedAt:

@@ -37,7 +37,7 @@ class Coverage:
 
     Attributes:
         voxels: looked at for any label.
-        slices: looked at wholly, across the case's slice axis.
+        slices: in which somebody looked, along any axis: the fewest in which all of it lies.
         labels: voxels of each label that was found, by name.
     """
 

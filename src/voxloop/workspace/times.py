@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from voxloop.active.cost.effort import Effort, effort_of
 from voxloop.active.cost.model import LoggedTime
-from voxloop.active.cost.walks import runs, walks
+from voxloop.active.cost.walks import walks
 from voxloop.volume.boxes import bounding_box
 from voxloop.volume.labels import IGNORE
 from voxloop.workspace.annotations import load
@@ -64,7 +64,7 @@ def _of_case(workspace: Workspace, record: CaseRecord) -> Iterator[tuple[str, _K
 def _regions(fresh: npt.NDArray[np.bool_], axis: int) -> int:
     """How many places had to be found."""
     box = bounding_box(fresh)
-    return 0 if box is None else sum(map(runs, walks(fresh[box.slices], axis)))
+    return 0 if box is None else sum(walk.runs for walk in walks(fresh[box.slices], axis))
 
 
 def _together(one: LoggedTime, other: LoggedTime) -> LoggedTime:

@@ -178,9 +178,9 @@ def effort_of(
     inside = labels[box.slices]
     started = None if proposal is None else proposal[box.slices]
     whole = (Lattice.of_sides(box.shape, box.shape),)
-    for walked, seen in walks(inside != IGNORE, axis):
-        part = np.where(seen, inside, np.uint8(IGNORE))
-        (row,) = known_efforts(part, spacing_mm, whole, walked, proposal=started)
+    for walk in walks(inside != IGNORE, axis):
+        part = np.where(walk.seen, inside, np.uint8(IGNORE))
+        (row,) = known_efforts(part, spacing_mm, whole, walk.axis, proposal=started)
         effort += Effort.of_row(row)
     return effort
 

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["runs", "walks"]
+__all__ = ["Walk", "walks"]
 
 Mask = npt.NDArray[np.bool_]
-Walk = tuple[int, Mask]
-"""An axis, and where somebody looked in slices across it (I, J, K)."""
 
 _SLICE = 0.5
 """Share of a slice that was looked at, for it to count as one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """Slices across one axis.
+
+    Attributes:
+        axis: the axis.
+        slices: (n,), which of them, ascending.
+        seen: where somebody looked in them (I, J, K).
+    """
+
+    axis: int
+    slices: npt.NDArray[np.intp]
+    seen: Mask
+
+    @property
+    def runs(self) -> int:
+        """How many runs of neighbouring slices these are: places that had to be found."""
+        return 1 + int(np.count_nonzero(np.diff(self.slices) > 1))
 
 
 def walks(looked: Mask, axis: int) -> tuple[Walk, ...]:
@@ -30,30 +50,33 @@ def walks(looked: Mask, axis: int) -> tuple[Walk, ...]:
         One walk, or one for each axis across which slices were looked at, and one more for what is
         in none of these.
     """
-    touched = [np.flatnonzero(looked.any(axis=_others(a))) for a in range(3)]
-    thin = min(range(3), key=lambda a: (len(touched[a]), a != axis))
-    whole = [np.flatnonzero(looked.mean(axis=_others(a)) >= _SLICE) for a in range(3)]
+    counts = _looked_at(looked)
+    thin = _thinnest(counts, axis)
+    single = (Walk(thin, np.flatnonzero(counts[thin]), looked),)
+    whole = [np.flatnonzero(count >= _SLICE * looked.size / len(count)) for count in counts]
+    if sum(map(len, whole)) >= len(single[0].slices):
+        return single
     rest, crossing = looked.copy(), []
     for a in (a for a in range(3) if len(whole[a])):
         seen = np.zeros_like(looked)
         np.moveaxis(seen, a, 0)[whole[a]] = True
-        crossing.append((a, seen & looked))
+        crossing.append(Walk(a, whole[a], seen & looked))
         rest &= ~seen
-    count = sum(map(len, whole))
     if rest.any():
-        left = [int(rest.any(axis=_others(a)).sum()) for a in range(3)]
-        walked = min(range(3), key=lambda a: (left[a], a != axis))
-        crossing.append((walked, rest))
-        count += left[walked]
-    return tuple(crossing) if count < len(touched[thin]) else ((thin, looked),)
+        left = _looked_at(rest)
+        walked = _thinnest(left, axis)
+        crossing.append(Walk(walked, np.flatnonzero(left[walked]), rest))
+    fewer = sum(len(walk.slices) for walk in crossing) < len(single[0].slices)
+    return tuple(crossing) if fewer else single
 
 
-def runs(walk: Walk) -> int:
-    """How many runs of neighbouring slices a walk has: places that had to be found."""
-    axis, seen = walk
-    touched = np.asarray(seen.any(axis=_others(axis)))
-    return int(touched[0]) + int(np.count_nonzero(touched[1:] & ~touched[:-1]))
+def _looked_at(mask: Mask) -> list[npt.NDArray[np.int64]]:
+    """How many voxels of each slice across each axis."""
+    flat = mask.sum(axis=0, dtype=np.uint32)
+    first = mask.sum(axis=2, dtype=np.uint32).sum(axis=1, dtype=np.int64)
+    return [first, flat.sum(axis=1, dtype=np.int64), flat.sum(axis=0, dtype=np.int64)]
 
 
-def _others(axis: int) -> tuple[int, ...]:
-    return tuple(a for a in range(3) if a != axis)
+def _thinnest(counts: list[npt.NDArray[np.int64]], axis: int) -> int:
+    """The axis across which the fewest slices were looked at."""
+    return min(range(3), key=lambda a: (np.count_nonzero(counts[a]), a != axis))

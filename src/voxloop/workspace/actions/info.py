@@ -28,7 +28,7 @@ class CaseInfo:
         id: the case.
         revisions: how many deliveries there were.
         voxel_share: share of its voxels that was looked at, 0 to 1.
-        slice_share: share of its slices that was looked at wholly, 0 to 1.
+        slice_share: slices in which somebody looked, along any axis, per slice along its own.
         labels: voxels of each label found, by name.
         asked: names of the labels that were looked for, anywhere in it.
     """
@@ -49,7 +49,7 @@ class InfoResult:
         name: the workspace's.
         cases: each case.
         voxel_share: share of all voxels that was looked at, 0 to 1.
-        slice_share: share of all slices that was looked at wholly, 0 to 1.
+        slice_share: slices in which somebody looked, along any axis, per slice along their own.
         labels: voxels of each label of the table, by name.
         seconds: time spent labelling, as far as it was logged; None if it never was.
         rounds: number and stage of each round, oldest first.
