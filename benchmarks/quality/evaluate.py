@@ -236,6 +236,7 @@ def _report(seen: Sequence[Seen], labels: LabelTable) -> dict[str, Any]:
                 "novelty": one.quality.novelty,
                 "flagged": one.quality.check_before_use,
                 "expected": [label.dice for label in one.quality.labels],
+                "expected_in_part": [label.part_dice for label in one.quality.labels],
                 "dice": [outcome.dice for outcome in one.outcomes],
             }
             for one in seen
@@ -281,7 +282,7 @@ def _of_labels(seen: Sequence[Seen], places: Sequence[int]) -> dict[str, Any]:
 def _of_case(seen: Sequence[Seen]) -> dict[str, Any]:
     rows = []
     for one in seen:
-        expected = [label.dice for label in one.quality.labels if label.dice is not None]
+        expected = [label.order for label in one.quality.labels if label.order is not None]
         if expected:
             rows.append(
                 (one.case_id, np.mean(expected), np.nanmean([o.dice for o in one.outcomes]))

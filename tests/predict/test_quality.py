@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from voxloop.errors import DataError
 from voxloop.predict.quality.calibration import (
@@ -295,6 +296,14 @@ def test_cases_annotated_in_part_promise_nothing_of_the_whole() -> None:
     assert "24 were in part" in liver.note
     assert other.dice is not None
     assert other.n_calibration == 24
+    assert "enough to put predictions in order" in liver.note
+    assert (other.part_dice, other.order) == (None, other.dice)
+    true = [_case(seed).outcomes[0].dice for seed in range(900, 930)]
+    told = [
+        estimate_quality(_case(seed).features, Calibration(LABELS, part)).labels[0].order
+        for seed in range(900, 930)
+    ]
+    assert spearmanr(true, np.array(told, dtype=float)).statistic > 0.8
     one_whole = (_calibration(1).cases[0], *part[1:])
     found = estimate_quality(_case(900).features, Calibration(LABELS, one_whole)).labels[0]
     assert "n = 1 is too small" in found.note

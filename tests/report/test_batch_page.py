@@ -116,6 +116,21 @@ def test_without_calibration_the_page_says_that_it_says_nothing_of_quality() -> 
     assert "predicted Dice" not in page
 
 
+def test_what_promises_nothing_still_puts_the_cases_in_order() -> None:
+    unknown = Quality(None, None, None, None, None, None, 0, (), "too few")
+    cases = tuple(
+        case(name, LabelOutcome("liver", 3.0, replace(unknown, part_dice=dice)))
+        for name, dice in (("good", 0.93), ("poor", 0.74), ("middling", 0.85))
+    )
+    ordered = BatchSummary((*cases, case("a", LabelOutcome("liver", 3.0, unknown))), ("liver",), ())
+    assert [one.id for one in ordered.worst_first] == ["poor", "middling", "good", "a"]
+    page = batch_html(ordered)
+    assert "0.74 in part" in page
+    assert "promises nothing" in page
+    rows = {row["case"]: row for row in csv.DictReader(io.StringIO(batch_csv(ordered)))}
+    assert (rows["poor"]["liver_dice"], rows["poor"]["liver_part_dice"]) == ("", "0.74")
+
+
 def test_the_table_has_a_row_per_case_and_leaves_empty_what_is_unknown(
     summary: BatchSummary,
 ) -> None:

@@ -17,7 +17,7 @@ from voxloop.compute.atomic import write_json, write_text
 from voxloop.compute.extras import require
 from voxloop.compute.memory import format_bytes
 from voxloop.errors import MissingExtraError
-from voxloop.report.outcome import CaseOutcome, LabelOutcome
+from voxloop.report.outcome import CaseOutcome, LabelOutcome, Quality
 from voxloop.report.thumbnail import SIDE_PX
 from voxloop.volume.labels import LABEL_COLOURS
 
@@ -25,7 +25,7 @@ __all__ = ["BatchSummary", "batch_csv", "batch_html", "write_batch"]
 
 _FORMAT = "voxloop-batch-1"
 _QUALITY_COLUMNS = (
-    "dice", "dice_low", "dice_high", "surface_mm", "surface_low", "surface_high",
+    "dice", "dice_low", "dice_high", "surface_mm", "surface_low", "surface_high", "part_dice",
 )  # fmt: skip
 _WORDS = {
     "done": "segmented",
@@ -73,6 +73,15 @@ class BatchSummary:
         """Whether any case has an estimate of its quality."""
         return any(label.quality is not None for case in self.cases for label in case.per_label)
 
+    @property
+    def ordered_only(self) -> bool:
+        """Whether some order follows from annotations in part, without a promise."""
+        return any(
+            label.quality is not None and label.quality.part_dice is not None
+            for case in self.cases
+            for label in case.per_label
+        )
+
     def to_json(self) -> dict[str, Any]:
         """As a JSON-ready document."""
         return {
@@ -112,7 +121,8 @@ def batch_csv(summary: BatchSummary) -> str:
     """One row per case in order of id, under a header line; what is not known is empty.
 
     For each label its volume in millilitres, and where a model is calibrated the predicted Dice
-    and surface error with their intervals.
+    and surface error with their intervals, or the Dice on voxels like those annotated, which puts
+    the cases in order and promises nothing.
     """
     measures = ("ml", *(_QUALITY_COLUMNS if summary.calibrated else ()))
     stages = sorted({stage for case in summary.cases for stage in case.seconds})
@@ -172,6 +182,7 @@ def _template() -> Any:
         "bytes": format_bytes,
         "seconds": _seconds_words,
         "shown": _shown_first,
+        "dice": _dice,
         "interval": _interval,
         "volume": _volume,
     }
@@ -199,9 +210,15 @@ def _shown_first(labels: Sequence[LabelOutcome]) -> list[LabelOutcome]:
         quality = label.quality
         if quality is None:
             return True, math.inf
-        return not quality.flags, math.inf if quality.dice is None else quality.dice
+        return not quality.flags, quality.order
 
     return sorted(labels, key=rank)
+
+
+def _dice(quality: Quality) -> str:
+    if quality.dice is None and quality.part_dice is not None:
+        return f"{quality.part_dice:.2f} in part"
+    return _interval(quality.dice_low, quality.dice, quality.dice_high, 2)
 
 
 def _interval(low: float | None, value: float | None, high: float | None, digits: int) -> str:

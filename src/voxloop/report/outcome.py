@@ -67,6 +67,10 @@ class Estimate(Protocol):
         """Cases it was calibrated on."""
 
     @property
+    def part_dice(self) -> float | None:
+        """Dice expected on voxels like those annotated, for the order of predictions only."""
+
+    @property
     def flags(self) -> Sequence[Reason]:
         """Why the label is to be checked."""
 
@@ -101,6 +105,8 @@ class Quality:
         n_calibration: cases it was calibrated on.
         flags: why the label is to be checked before use, in words.
         note: how sure the intervals are, or why there are none.
+        part_dice: Dice expected on voxels like those annotated, where none is predicted for the
+            whole; for the order of predictions only.
     """
 
     dice: float | None
@@ -112,6 +118,13 @@ class Quality:
     n_calibration: int
     flags: tuple[str, ...]
     note: str = ""
+    part_dice: float | None = None
+
+    @property
+    def order(self) -> float:
+        """The lower, the sooner it is worth a look; infinite where nothing tells."""
+        known = self.part_dice if self.dice is None else self.dice
+        return math.inf if known is None else known
 
     @classmethod
     def of(cls, estimate: Estimate) -> Quality:
@@ -126,6 +139,7 @@ class Quality:
             int(estimate.n_calibration),
             tuple(flag.reason for flag in estimate.flags),
             estimate.note,
+            _finite(estimate.part_dice, 4),
         )
 
 
@@ -187,12 +201,6 @@ class CaseOutcome:
         return (*self.flags, *of_labels)
 
     @property
-    def worst_dice(self) -> float | None:
-        """The lowest predicted Dice of any label; None where nothing was predicted."""
-        known = [q.dice for q in self._qualities if q.dice is not None]
-        return min(known, default=None)
-
-    @property
     def _qualities(self) -> tuple[Quality, ...]:
         return tuple(label.quality for label in self.per_label if label.quality is not None)
 
@@ -200,8 +208,8 @@ class CaseOutcome:
     def rank(self) -> tuple[int, float, str]:
         """For sorting, worst first: failed, to be checked, poor, good, and what is to come."""
         group = {"failed": 0, "waiting": 3}.get(self.state, 1 if self.checks else 2)
-        dice = self.worst_dice
-        return group, math.inf if dice is None else dice, self.id
+        worst = min((quality.order for quality in self._qualities), default=math.inf)
+        return group, worst, self.id
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON-ready document."""

@@ -92,7 +92,7 @@ class CalibrationCase:
 
 @dataclass(frozen=True)
 class LabelCalibration:
-    """What is known of one label; the two regressions are None with too few cases.
+    """What is known of one label; a regression is None with too few cases.
 
     Attributes:
         volumes_ml: of the label in training, annotated where all of it was, else predicted.
@@ -103,6 +103,8 @@ class LabelCalibration:
             prediction is worth on slices that somebody chose, say because the structure is in
             them, tells little of what it is worth elsewhere.
         part_cases: how many more were annotated in part.
+        part: gives the logit of the Dice on voxels like those looked at, whole or in part: enough
+            to put predictions in order, too little to promise; only where there is no `dice`.
         surface: gives the logarithm of the surface error in mm.
         surface_cases: how many cases it rests on.
         always_present: every training case has the label.
@@ -114,6 +116,7 @@ class LabelCalibration:
     dice: JackknifePlus | None
     dice_cases: int
     part_cases: int
+    part: JackknifePlus | None
     surface: JackknifePlus | None
     surface_cases: int
     always_present: bool
@@ -231,16 +234,20 @@ class Calibration:
         x = x.reshape(len(drawn), _INPUTS)
         finite = np.isfinite(x)
         centre = np.where(finite, x, 0).sum(axis=0) / np.maximum(finite.sum(axis=0), 1)
-        dice = np.array([logit(o.dice) if o.is_whole else math.nan for _, o, _ in drawn])
+        anywhere = np.array([logit(outcome.dice) for _, outcome, _ in drawn])
+        is_whole = np.array([outcome.is_whole for _, outcome, _ in drawn], dtype=bool)
+        whole = np.where(is_whole, anywhere, math.nan)
         surface = np.array([math.log(outcome.surface_mm + _LEAST_MM) for _, outcome, _ in drawn])
         weights = _weights([outcome.compared_vox for _, outcome, _ in drawn])
+        dice = _fit(x - centre, whole, weights, -1.0)
         return LabelCalibration(
             volumes_ml=volumes,
             features=tuple(label for label, _, _ in drawn),
             centre=centre,
-            dice=_fit(x - centre, dice, weights, -1.0),
-            dice_cases=int(np.isfinite(dice).sum()),
-            part_cases=sum(not outcome.is_whole for _, outcome, _ in drawn),
+            dice=dice,
+            dice_cases=int(np.isfinite(whole).sum()),
+            part_cases=int((~is_whole).sum()),
+            part=None if dice is not None else _fit(x - centre, anywhere, weights, -1.0),
             surface=_fit(x - centre, surface, weights, 1.0),
             surface_cases=int(np.isfinite(surface).sum()),
             always_present=bool(known) and all(o.shown or not f.is_empty for f, o, _ in known),

@@ -46,6 +46,9 @@ class QualityEstimate:
         n_calibration: cases that the Dice rests on.
         flags: what is odd about it.
         note: how sure the interval is, or why there is none, in words.
+        part_dice: where no Dice is expected for lack of cases annotated as a whole, the one
+            expected on voxels like those that were looked at. It puts predictions in order and
+            promises nothing.
     """
 
     label: str
@@ -58,6 +61,12 @@ class QualityEstimate:
     n_calibration: int
     flags: tuple[Flag, ...]
     note: str
+    part_dice: float | None = None
+
+    @property
+    def order(self) -> float | None:
+        """The lower, the sooner it is worth a look; None where nothing tells."""
+        return self.part_dice if self.dice is None else self.dice
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON-ready document."""
@@ -133,10 +142,12 @@ def _estimate(
     name: str, label: LabelFeatures, calibration: Calibration, novelty: float
 ) -> QualityEstimate:
     known = calibration.by_label[label.value]
-    dice = surface = _NOTHING
+    dice = surface = part = _NOTHING
     if not label.is_empty:
-        dice = _expected(known.dice, known.inputs(label, novelty), share_of)
-        surface = _expected(known.surface, known.inputs(label, novelty), distance_mm_of)
+        inputs = known.inputs(label, novelty)
+        dice = _expected(known.dice, inputs, share_of)
+        part = _expected(known.part, inputs, share_of)
+        surface = _expected(known.surface, inputs, distance_mm_of)
     return QualityEstimate(
         name,
         *dice,
@@ -144,6 +155,7 @@ def _estimate(
         n_calibration=known.dice_cases,
         flags=label_flags(name, label, calibration),
         note=_note(label, known),
+        part_dice=part[0],
     )
 
 
@@ -178,6 +190,8 @@ def _note(label: LabelFeatures, known: LabelCalibration) -> str:
         text = f"n = {n} is too small to calibrate; it takes {MIN_CASES} cases left out"
         if known.part_cases:
             text += f", annotated as a whole about the label; {known.part_cases} were in part"
+        if known.part is not None:
+            text += ", which is enough to put predictions in order"
         return text
     text = f"calibrated on {n} cases: the interval holds the truth in about {COVERAGE:.0%} of such"
     if n < _FEW:
