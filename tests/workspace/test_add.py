@@ -8,14 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from workspace_samples import (
-    GEOMETRY,
-    LABELS,
-    content,
-    make_workspace,
-    organ,
-    write_scans,
-)
 
 from disks import largest_file
 from voxloop.errors import DataError, LimitError, StorageError, UsageError
@@ -25,6 +17,14 @@ from voxloop.volume.volume import LabelMap, Volume
 from voxloop.workspace.actions.add import add
 from voxloop.workspace.actions.info import info
 from voxloop.workspace.workspace import Workspace
+from workspace_samples import (
+    GEOMETRY,
+    LABELS,
+    content,
+    make_workspace,
+    organ,
+    write_scans,
+)
 
 
 def write_nnunet(folder: Path, labels: dict[str, int], *case_ids: str) -> Path:

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from workspace_samples import make_workspace
 
 from voxloop.errors import DataError
 from voxloop.workspace import audit
 from voxloop.workspace.rounds import begin_round
+from workspace_samples import make_workspace
 
 
 def test_every_change_has_its_entry_and_no_path_is_in_it(tmp_path: Path) -> None:

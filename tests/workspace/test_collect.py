@@ -5,16 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from workspace_samples import (
-    GEOMETRY,
-    LABELS,
-    SLICE_AXIS,
-    ask,
-    content,
-    deliver,
-    make_workspace,
-    organ,
-)
 
 from disks import largest_file
 from phantoms import oblique_geometry
@@ -30,6 +20,16 @@ from voxloop.workspace.actions.info import info
 from voxloop.workspace.delivery import LookedAt
 from voxloop.workspace.queries import QueryStatus, queries_of
 from voxloop.workspace.rounds import RoundStage
+from workspace_samples import (
+    GEOMETRY,
+    LABELS,
+    SLICE_AXIS,
+    ask,
+    content,
+    deliver,
+    make_workspace,
+    organ,
+)
 
 ALL = CollectOptions(looked_at=LookedAt.ALL)
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workspace_samples import GEOMETRY, LABELS, organ
 
 from voxloop.dataset.annotation import Annotation, merge
 from voxloop.errors import DataError
@@ -12,6 +11,7 @@ from voxloop.volume.boxes import Box
 from voxloop.volume.labels import IGNORE
 from voxloop.volume.volume import LabelArray, LabelMap
 from voxloop.workspace.delivery import LookedAt, answer, changed_outside, is_known, looked_at
+from workspace_samples import GEOMETRY, LABELS, organ
 
 QUERY = Box((2, 3, 1), (6, 9, 5))
 

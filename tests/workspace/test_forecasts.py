@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from workspace_samples import GEOMETRY, deliver, make_workspace, organ
 
 from voxloop.compute.atomic import write_json
 from voxloop.errors import DataError, UsageError
@@ -16,6 +15,7 @@ from voxloop.workspace.delivery import LookedAt
 from voxloop.workspace.learning import annotation_hashes
 from voxloop.workspace.rounds import RoundStage, advance_round, begin_round
 from voxloop.workspace.workspace import Workspace
+from workspace_samples import GEOMETRY, deliver, make_workspace, organ
 
 CASES = ("a", "b", "c", "d", "e", "f")
 SLICES = GEOMETRY.shape[2]

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from workspace_samples import GEOMETRY, ask, deliver, make_workspace, organ
 
 from voxloop.volume.boxes import Box
 from voxloop.workspace.actions.checked_delivery import CollectOptions
 from voxloop.workspace.actions.collect import collect
 from voxloop.workspace.actions.info import info
 from voxloop.workspace.delivery import LookedAt
+from workspace_samples import GEOMETRY, ask, deliver, make_workspace, organ
 
 
 def test_the_next_step_is_said_at_every_turn(tmp_path: Path) -> None:

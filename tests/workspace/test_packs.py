@@ -11,7 +11,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from workspace_samples import GEOMETRY, LABELS, SLICE_AXIS, ask, content, make_workspace, organ
 
 from voxloop.errors import DataError, UsageError
 from voxloop.io.formats import read_geometry, read_label_map, read_volume
@@ -25,6 +24,7 @@ from voxloop.workspace.actions.collect import collect
 from voxloop.workspace.actions.pack import pack
 from voxloop.workspace.annotations import Origin
 from voxloop.workspace.workspace import Workspace
+from workspace_samples import GEOMETRY, LABELS, SLICE_AXIS, ask, content, make_workspace, organ
 
 SLICES = (2, 4)
 """Asked of case a, beside a sagittal one of b."""

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from workspace_samples import GEOMETRY, deliver, make_workspace, organ
 
 from voxloop.active.advice.referee import Verdict
 from voxloop.active.query import CONTROL, Query
@@ -24,6 +23,7 @@ from voxloop.workspace.queries import StoredQuery, put_queries
 from voxloop.workspace.rounds import RoundStage, advance_round
 from voxloop.workspace.staging import open_staging
 from voxloop.workspace.workspace import Workspace
+from workspace_samples import GEOMETRY, deliver, make_workspace, organ
 
 CHOSEN, CONTROLS = (2, 3, 4), (0, 6)
 

@@ -4,7 +4,6 @@ import itertools
 from pathlib import Path
 
 import pytest
-from workspace_samples import GEOMETRY, ask, content, make_workspace
 
 from voxloop.errors import UsageError
 from voxloop.volume.boxes import Box
@@ -16,6 +15,7 @@ from voxloop.workspace.rounds import (
     begin_round,
     read_round,
 )
+from workspace_samples import GEOMETRY, ask, content, make_workspace
 
 ALLOWED = {
     ("planned", "training"), ("planned", "querying"), ("training", "scored"),

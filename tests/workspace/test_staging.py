@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workspace_samples import content, deliver, make_workspace, organ, write_scans
 
 from voxloop.errors import DataError, StorageError
 from voxloop.workspace.staging import Commit, open_staging
 from voxloop.workspace.workspace import Workspace
+from workspace_samples import content, deliver, make_workspace, organ, write_scans
 
 KILLER = Path(__file__).with_name("killed_at_every_step.py")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

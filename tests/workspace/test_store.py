@@ -6,7 +6,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from workspace_samples import GEOMETRY, ask, content, deliver, make_workspace, organ
 
 from voxloop.errors import DataError
 from voxloop.volume.boxes import Box
@@ -16,6 +15,7 @@ from voxloop.workspace.delivery import LookedAt
 from voxloop.workspace.jobs import running_job
 from voxloop.workspace.store import SCHEMA_VERSION, TABLES, rebuild
 from voxloop.workspace.workspace import Workspace
+from workspace_samples import GEOMETRY, ask, content, deliver, make_workspace, organ
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workspace_samples import GEOMETRY, LABELS, deliver, make_workspace, organ
 
 from plans import narrow_networks
 from voxloop.compute.progress import Progress
@@ -26,6 +25,7 @@ from voxloop.workspace.audit import read_entries
 from voxloop.workspace.delivery import LookedAt
 from voxloop.workspace.jobs import JobState, jobs_of
 from voxloop.workspace.workspace import Workspace
+from workspace_samples import GEOMETRY, LABELS, deliver, make_workspace, organ
 
 SLICES = CollectOptions(looked_at=LookedAt.LABELLED_SLICES)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workspace_samples import LABELS, make_workspace
 
 from voxloop.errors import DataError, UsageError
 from voxloop.volume.labels import LabelTable
@@ -13,6 +12,7 @@ from voxloop.workspace.actions.init import init
 from voxloop.workspace.delivery import LookedAt
 from voxloop.workspace.settings import Settings, parse_settings, render_settings
 from voxloop.workspace.workspace import Workspace
+from workspace_samples import LABELS, make_workspace
 
 printable = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1)
 names = printable.filter(
