@@ -33,7 +33,7 @@ test-browser: $(BROWSER_INSTALLED) ## Play sessions in the page with the system'
 	$(BIN)/python -m pytest -m browser tests/serve/browser
 
 lint: $(INSTALLED) ## Check style, format and types
-	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff check --no-cache $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 
