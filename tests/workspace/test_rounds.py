@@ -8,6 +8,7 @@ import pytest
 from voxloop.errors import UsageError
 from voxloop.volume.boxes import Box
 from voxloop.workspace.actions.skip import skip
+from voxloop.workspace.actions.suggest import pool_of
 from voxloop.workspace.rounds import (
     Round,
     RoundStage,
@@ -73,3 +74,18 @@ def test_skipping_the_last_open_query_completes_the_round(tmp_path: Path) -> Non
     assert read_round(workspace.layout, 0).stage is RoundStage.COMPLETE
     with pytest.raises(UsageError, match=r"no round is waiting.*voxloop train"):
         skip(workspace, [1])
+
+
+def test_what_was_skipped_is_not_asked_for_again_in_later_rounds(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path, "a")
+    region = Box.slice_at(GEOMETRY.shape, 2, 4)
+    before = pool_of(workspace)
+    assert region in [before.region(candidate) for candidate in before.candidates]
+    ask(workspace, ("a", region))
+    skip(workspace, [1], reason="poor_image")
+    assert workspace.open_queries() == ()
+    begin_round(workspace.layout, seed=2, strategy="strided", annotations=())
+    after = pool_of(workspace)
+    assert region not in [after.region(candidate) for candidate in after.candidates]
+    assert len(after.candidates) == len(before.candidates) - 1
+    assert after.annotated_count == 0

@@ -22,7 +22,7 @@ from voxloop.workspace.cases import CaseRecord
 from voxloop.workspace.documents import read_record
 from voxloop.workspace.layout import Layout
 from voxloop.workspace.lock import exclusive
-from voxloop.workspace.queries import StoredQuery, queries_of
+from voxloop.workspace.queries import QueryStatus, StoredQuery, queries_of
 from voxloop.workspace.rounds import Round, current_round, rounds_of
 from voxloop.workspace.settings import Settings, read_settings, render_settings
 from voxloop.workspace.staging import open_staging, recover
@@ -135,6 +135,11 @@ class Workspace:
         latest = self.current_round()
         stored = () if latest is None else queries_of(self.layout, latest.number)
         return tuple(query for query in stored if query.is_open)
+
+    def skipped_queries(self) -> tuple[StoredQuery, ...]:
+        """What nobody could or wanted to answer, in all rounds."""
+        stored = (query for r in self.rounds() for query in queries_of(self.layout, r.number))
+        return tuple(query for query in stored if query.status is QueryStatus.SKIPPED)
 
     def annotations_of(self, case_id: str) -> tuple[Revision, ...]:
         """All revisions of a case, oldest first."""

@@ -62,8 +62,8 @@ class SelectionContext:
             raise UsageError(f"a query size of 1 or more is needed, found {self.query_size}")
         if not self.pool.candidates:
             raise UsageError(
-                "nothing is left to ask for: every region of the pool is annotated or asked for "
-                "already; add cases or collect what was asked"
+                "nothing is left to ask for: every region of the pool is annotated, skipped or "
+                "asked for already; add cases or collect what was asked"
             )
 
     @property

@@ -43,7 +43,7 @@ class SkipResult:
 def skip(
     workspace: Workspace, numbers: Iterable[int], actor: str = "", reason: str = ""
 ) -> SkipResult:
-    """Give up waiting for some of the current round's queries.
+    """Give up waiting for some of the current round's queries; they are not asked for again.
 
     Args:
         workspace: where they are open.

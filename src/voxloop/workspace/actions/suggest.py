@@ -214,6 +214,9 @@ def _affordable(
 def pool_of(workspace: Workspace, cut: Cut = _PLANES) -> Pool:
     """The regions of all cases: annotated, asked for, or open.
 
+    What somebody skipped in whatever round counts as asked for: a slice that cannot be read stays
+    doubtful, and would be asked for again and again.
+
     Raises:
         UsageError: if there are no cases.
     """
@@ -234,7 +237,8 @@ def pool_of(workspace: Workspace, cut: Cut = _PLANES) -> Pool:
             for record in records
         )
     )
-    return pool.with_asked(stored.query for stored in workspace.open_queries())
+    waiting = (*workspace.open_queries(), *workspace.skipped_queries())
+    return pool.with_asked(stored.query for stored in waiting)
 
 
 def _round_that_asks(workspace: Workspace, seed: int, actor: str) -> Round:
