@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,27 @@ def test_every_link_within_the_documentation_leads_somewhere(page: Path) -> None
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if not re.match(r"[a-z]+:", target):
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in _pages() if page.name != "cli.md"],  # which is made from the program
+    ids=lambda page: page.relative_to(ROOT).as_posix(),
+)
+def test_every_command_shown_is_one_that_the_program_takes(page: Path) -> None:
+    """In blocks and in running text; what follows a pipe or the like is not ours."""
+    whole = page.read_text("utf-8").replace("\\\n", "")
+    for text in re.findall(r"(?:^ *|`)(voxloop [^`\n]*)", whole, re.MULTILINE):
+        words = shlex.split(re.split(r"[|&;>]", text)[0], comments=True)
+        name = words[1] if len(words) > 1 else ""
+        if name.startswith("-") or not name.isascii() or not name.islower():
+            continue
+        assert name in PROGRAM.commands, text
+        command = PROGRAM.commands[name]
+        spoken_of = len(words) > 2 and words[-1].startswith("--")  # perhaps without its value
+        parser = command.make_parser(command.context_class(command))
+        _, left, _ = parser.parse_args(words[2:-1] if spoken_of else words[2:])
+        assert not left, f"{text}: {left} is too much"
 
 
 @pytest.mark.parametrize("name", PAGES)
