@@ -26,11 +26,12 @@ from voxloop.active.trial.campaign import FULL, Campaign, read_campaign
 from voxloop.active.trial.comparison import Comparison, compare
 from voxloop.active.trial.results import Campaigns, DiceGrid, campaign_rows
 from voxloop.active.trial.study import Rules, Study
-from voxloop.compute.atomic import write_json
+from voxloop.compute.atomic import write_bytes, write_json
 from voxloop.compute.progress import Progress
 from voxloop.dataset.layouts import read_dataset
-from voxloop.report.campaigns import campaign_sections
+from voxloop.report.campaigns import campaign_sections, curves_of
 from voxloop.report.content import Report
+from voxloop.report.curves import learning_curve_png
 from voxloop.report.html import write_html
 from voxloop.report.tidy import write_rows_csv
 from voxloop.workspace.simulation import Cell, claim_folder, open_study, play
@@ -198,12 +199,15 @@ def _played(suite: Suite, study: Study) -> Campaigns:
 
 
 def _draw(name: str, study: Study, comparison: Comparison) -> None:
-    """The page with the learning curves, beside the rounds."""
+    """The page with the learning curves, and these alone, beside the rounds."""
     facts = (
         ("suite", name),
         ("pool and test cases", f"{len(study.pool)} and {len(study.test)}"),
         ("commit", commit()),
     )
+    curves = curves_of(comparison.grid, np.random.default_rng(0))
+    picture = learning_curve_png(curves[:8], full_dice=comparison.grid.full_dice)
+    write_bytes(study.folder / f"curves-{name}.png", picture)
     *sections, _starts = campaign_sections(comparison, (), np.random.default_rng(0))
     write_html(
         study.folder / f"report-{name}.html",
