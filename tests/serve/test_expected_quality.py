@@ -56,7 +56,7 @@ def test_a_proposal_comes_with_what_it_is_expected_to_be_worth_or_with_why_that_
     liver, spleen = found["labels"]
     assert (liver["dice"], liver["dice_low"], liver["dice_high"]) == (0.91, 0.85, 0.95)
     assert (liver["surface_mm"], liver["n_calibration"]) == (0.7, 12)
-    assert spleen["dice"] is None
+    assert (spleen["dice"], spleen["part_dice"]) == (None, None)
     assert found["checks"] == ["another scanner", FLAG]
     assert found["why_unknown"] == ""
 

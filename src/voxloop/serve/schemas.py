@@ -88,6 +88,7 @@ class LabelQualityOut(BaseModel):
     surface_high: float | None = None
     n_calibration: int = 0
     note: str = ""
+    part_dice: float | None = None
 
 
 class QualityOut(BaseModel):

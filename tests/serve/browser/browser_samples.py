@@ -130,7 +130,8 @@ def propose(workspace: Workspace, name: str) -> None:
     doubt = np.zeros(GRIDS[name].shape, dtype=np.uint8)
     doubt[ellipsoid_mask(GRIDS[name], (8, 9, 10)) & (array == 0)] = 220
     liver = Quality(0.912, 0.853, 0.951, 0.71, 0.42, 1.2, 12, (CHECK,), "for 9 cases in 10")
-    volumes = (LabelOutcome("liver", 2.04, liver), LabelOutcome("spleen", 0.0))
+    spleen = Quality(None, None, None, None, None, None, 0, (), "too few as a whole", 0.743)
+    volumes = (LabelOutcome("liver", 2.04, liver), LabelOutcome("spleen", 0.0, spleen))
     PredictionFolder(path.parent, "plain", LABELS).write(
         LabelMap(array, GRIDS[name], LABELS), CaseOutcome(name, "done", volumes), {}, doubt
     )

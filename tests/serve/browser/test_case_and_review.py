@@ -65,6 +65,7 @@ def test_a_case_shows_what_the_proposal_is_expected_to_be_worth(desk: Desk) -> N
     assert CHECK in words
     assert "0.912 [0.853, 0.951]" in words
     assert "0.71 [0.42, 1.20]" in words
+    assert "0.74 in part" in words
     desk.open("#/case/thick")
     page.get_by_text("No model has seen this case yet").wait_for()
 

@@ -79,7 +79,8 @@ function quality(item) {
       ['Label', (r) => r.name],
       ['Volume, ml', (r) => r.volume_ml.toFixed(2), true],
       ...(why ? [] : [
-        ['Dice', (r) => withInterval(r.dice, r.dice_low, r.dice_high, 3), true],
+        ['Dice', (r) => (r.dice === null && r.part_dice !== null ? `${r.part_dice.toFixed(2)} in part`
+          : withInterval(r.dice, r.dice_low, r.dice_high, 3)), true],
         ['Surface error, mm', (r) => withInterval(r.surface_mm, r.surface_low, r.surface_high, 2), true],
         ['Learnt from', (r) => (r.n_calibration ? `${r.n_calibration} cases` : '–'), true],
         ['Remark', (r) => r.note],
