@@ -29,9 +29,8 @@ from voxloop.active.trial.study import Rules, Study
 from voxloop.compute.atomic import write_bytes, write_json
 from voxloop.compute.progress import Progress
 from voxloop.dataset.layouts import read_dataset
-from voxloop.report.campaigns import campaign_sections, curves_of
-from voxloop.report.content import Report
-from voxloop.report.curves import learning_curve_png
+from voxloop.report.campaigns import campaign_sections
+from voxloop.report.content import Figure, Report
 from voxloop.report.html import write_html
 from voxloop.report.tidy import write_rows_csv
 from voxloop.workspace.simulation import Cell, claim_folder, open_study, play
@@ -205,10 +204,9 @@ def _draw(name: str, study: Study, comparison: Comparison) -> None:
         ("pool and test cases", f"{len(study.pool)} and {len(study.test)}"),
         ("commit", commit()),
     )
-    curves = curves_of(comparison.grid, np.random.default_rng(0))
-    picture = learning_curve_png(curves[:8], full_dice=comparison.grid.full_dice)
-    write_bytes(study.folder / f"curves-{name}.png", picture)
     *sections, _starts = campaign_sections(comparison, (), np.random.default_rng(0))
+    curves = next(block for block in sections[0].blocks if isinstance(block, Figure))
+    write_bytes(study.folder / f"curves-{name}.png", curves.png)
     write_html(
         study.folder / f"report-{name}.html",
         Report("Query strategies compared", facts, (*sections,)),
